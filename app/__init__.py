@@ -1,0 +1,1 @@
+"""Setpoint: a hierarchical, multi-tenant settings registry."""

@@ -1,0 +1,117 @@
+"""
+How one process runs: a frozen Struct read once from the environment.
+
+`settings` are what Setpoint serves; `config` is how it serves. Every field says its unit, default and reason, and
+is read from `SETPOINT_<FIELD>`; a bad value or an unknown `SETPOINT_` name is reported in one sentence.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+PREFIX = "SETPOINT_"
+
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
+
+
+class ConfigError(Exception):
+    """The environment says something that cannot be followed; the message names the variable and the remedy."""
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """All that one process needs to know before it starts."""
+
+    host: str = "127.0.0.1"  # loopback, so that a first try on a laptop is not open to its network
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 8080
+    workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1  # processes sharing the port
+    data_dir: str = ".setpoint"  # embedded servers' files and the local development key live here
+
+    database_url: str | None = None  # a PostgreSQL 15+ URL; None starts the embedded one
+    redis_url: str | None = None  # redis://, rediss:// or unix://; None starts the embedded one
+    pool_size: Annotated[int, msgspec.Meta(ge=1, le=500)] = 16  # PostgreSQL connections per worker
+    acquire_timeout_seconds: Seconds = 2.0  # how long a request waits for a free connection before 503
+    statement_timeout_seconds: Seconds = 5.0  # PostgreSQL ends any statement after this
+    connect_timeout_seconds: Seconds = 5.0  # how long a connection attempt may take
+    redis_timeout_seconds: Seconds = 0.05  # redis-py waits 5 s, eleven times, if left alone; PostgreSQL answers sooner
+    min_position_wait_seconds: Seconds = 0.25  # API.md: the longest a read waits for Setpoint-Min-Position
+
+    max_body_bytes: Positive = 1_048_576  # 1 MiB; a batch of 1,000 ordinary operations is about 150 KiB
+    max_value_bytes: Positive = 65_536  # 64 KiB of canonical JSON per value
+    max_batch_operations: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1_000
+    max_bulk_keys: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1_000
+    idempotency_ttl_seconds: Positive = 86_400  # a day; how long a repeated Idempotency-Key is answered from store
+
+    policies_dir: str | None = None  # a folder of .polar files; None uses the shipped ones
+    local_issuer: Literal["on", "off"] = "on"  # whether tokens of `setpoint token` are believed
+    jwt_issuer: str | None = None  # the `iss` of real tokens; set together with jwks and jwt_audience
+    jwt_audience: str | None = None
+    jwks: str | None = None  # https:// URL or file of the issuer's keys
+    jwks_ttl_seconds: Positive = 300  # keys are fetched anew after 0.8 of this
+    token_cache_entries: Positive = 10_000  # verified credentials remembered per worker
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "console"] = "auto"  # auto: console on a terminal, else JSON
+
+    @property
+    def data_path(self) -> Path:
+        """The data folder as an absolute path."""
+        return Path(self.data_dir).expanduser().absolute()
+
+    @property
+    def policies_path(self) -> Path:
+        """The folder the policy is loaded from."""
+        if self.policies_dir is not None:
+            return Path(self.policies_dir).expanduser().absolute()
+        return Path(__file__).resolve().parent.parent / "policies"
+
+
+def read_config(environment: Mapping[str, str]) -> tuple[Config, list[str]]:
+    """
+    Read the configuration and the warnings about names that mean nothing.
+
+    An empty variable counts as not set. Raises ConfigError naming the variable and what it may be.
+    """
+    fields = Config.__struct_fields__
+    given = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environment.items()
+        if name.startswith(PREFIX) and value != ""
+    }
+    warnings = [_unknown(name, fields) for name in sorted(given) if name not in fields]
+    known = {name: value for name, value in given.items() if name in fields}
+    config = _convert(known)
+    _check_together(config)
+    return config, warnings
+
+
+def _convert(known: dict[str, str]) -> Config:
+    try:
+        return msgspec.convert(known, Config, strict=False)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$.")
+        name = PREFIX + where.rstrip("`").upper()
+        raise ConfigError(f"{name} cannot be used: {what[:1].lower()}{what[1:]}.") from error
+
+
+def _check_together(config: Config) -> None:
+    issuer = (config.jwt_issuer, config.jwt_audience, config.jwks)
+    if any(part is not None for part in issuer) and None in issuer:
+        raise ConfigError(
+            f"{PREFIX}JWT_ISSUER, {PREFIX}JWT_AUDIENCE and {PREFIX}JWKS belong together: set all three or none."
+        )
+    if config.jwt_issuer is None and config.local_issuer == "off":
+        raise ConfigError(
+            f"nobody could sign in: {PREFIX}LOCAL_ISSUER is off and no {PREFIX}JWT_ISSUER is set. Set one of them."
+        )
+
+
+def _unknown(name: str, fields: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(name, fields, n=1)
+    hint = f" Did you mean {PREFIX}{near[0].upper()}?" if near else ""
+    return f"{PREFIX}{name.upper()} is not a known setting and is ignored.{hint}"
