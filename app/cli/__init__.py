@@ -1,0 +1,1 @@
+"""The command line, `setpoint …`: thin commands over the HTTP interface and the use cases."""

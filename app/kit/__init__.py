@@ -1,0 +1,1 @@
+"""Tools that know the libraries we stand on but nothing of the registry's rules."""

@@ -1,0 +1,1 @@
+"""The feeds: totally ordered logs in PostgreSQL that everything above appends to."""

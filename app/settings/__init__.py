@@ -1,0 +1,1 @@
+"""The registry itself: directory of tenants and scopes, definitions, values, and what they resolve to."""
