@@ -12,6 +12,7 @@ import msgspec
 from app.domain.canonical import CanonicalJson, canonical, plain
 from app.domain.combination import MergeStrategy, combine
 from app.domain.errors import Malformed, Refused, Violation
+from app.domain.position import Position
 from app.domain.schema import declares_type, schema_violations, value_violations
 from app.domain.scope import Level
 
@@ -53,7 +54,7 @@ class SettingDefinition(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     deprecated: bool = False
     version: int
-    position: int
+    position: Position
     created_at: datetime
     created_by: str
     updated_at: datetime

@@ -9,13 +9,22 @@ a member of `Level`, a field of `Context`, and a migration for the check on the 
 from __future__ import annotations
 
 import enum
-from typing import TypeAlias
+import re
+from collections.abc import Callable
+from typing import Annotated, TypeAlias
 
 import msgspec
 
 from app.domain.errors import Malformed, Violation
 
-MAX_SCOPE_ID_CHARACTERS = 200
+MAX_ID_CHARACTERS = 200
+# Printable: no control, zero-width or direction-changing characters, and no space at either end.
+_INVISIBLE = r"\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff0-\uffff\ud800-\udfff"
+SCOPE_ID_PATTERN = rf"^[^\s{_INVISIBLE}]([^{_INVISIBLE}]*[^\s{_INVISIBLE}])?$"
+TENANT_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # ASCII, so that no two ids that differ look the same
+
+ScopeId = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_CHARACTERS, pattern=SCOPE_ID_PATTERN)]
+TenantId = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_CHARACTERS, pattern=TENANT_ID_PATTERN)]
 
 
 class Level(enum.StrEnum):
@@ -68,12 +77,12 @@ Chain: TypeAlias = tuple[Scope, ...]
 class Context(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What a reader stands in. Each field after `tenant_id` names the scope of one level below TENANT."""
 
-    tenant_id: str | None = None
-    territory: str | None = None
-    account_id: str | None = None
-    contact_role: str | None = None
-    contact_id: str | None = None
-    user_id: str | None = None
+    tenant_id: TenantId | None = None
+    territory: ScopeId | None = None
+    account_id: ScopeId | None = None
+    contact_role: ScopeId | None = None
+    contact_id: ScopeId | None = None
+    user_id: ScopeId | None = None
 
 
 _BELOW_TENANT = tuple(zip(tuple(Level)[2:], Context.__struct_fields__[1:], strict=True))
@@ -83,18 +92,15 @@ def chain_of(context: Context) -> Chain:
     """
     The scopes a context names, general to specific; GLOBAL is always the first.
 
-    Raises Malformed when a scope below TENANT is named without a tenant.
+    Raises Malformed when a scope below TENANT is named without a tenant, or an id is none.
     """
     chain = [GLOBAL]
     if context.tenant_id is not None:
-        chain.append(Scope(Level.TENANT, context.tenant_id, context.tenant_id))
+        chain.append(scope_of(Level.TENANT, tenant=context.tenant_id, scope_id=None))
     for level, field in _BELOW_TENANT:
         scope_id = getattr(context, field)
-        if scope_id is None:
-            continue
-        if context.tenant_id is None:
-            raise Malformed("A context below GLOBAL needs a tenantId.")
-        chain.append(Scope(level, context.tenant_id, scope_id))
+        if scope_id is not None:
+            chain.append(scope_of(level, tenant=context.tenant_id, scope_id=scope_id))
     return tuple(chain)
 
 
@@ -109,23 +115,38 @@ def scope_of(level: Level, *, tenant: str | None, scope_id: str | None) -> Scope
             raise _bad_scope_id("GLOBAL has no scopeId; leave it out.")
         return GLOBAL
     if tenant is None:
-        raise Malformed(
-            f"A scope at {level} belongs to a tenant; name its tenantId.",
-            errors=[Violation(pointer="#/tenantId", code="required", detail="Name the tenant.")],
-        )
+        raise _bad_tenant(f"A scope at {level} belongs to a tenant; name its tenantId.")
+    require_tenant_id(tenant)
     if level is Level.TENANT:
         if scope_id is not None and scope_id != tenant:
             raise _bad_scope_id("The scopeId of TENANT is the tenant's own id; it may be left out.")
         return Scope(level, tenant, tenant)
     if scope_id is None:
         raise _bad_scope_id(f"A scope at {level} needs a scopeId.")
+    if not _is_id(_is_scope_id, scope_id):
+        raise _bad_scope_id(f"A scopeId has 1 to {MAX_ID_CHARACTERS} printable characters and no space at its ends.")
     return Scope(level, tenant, scope_id)
+
+
+def require_tenant_id(text: str) -> str:
+    """The text, if it may be the id of a tenant; raises Malformed with the rule if not."""
+    if not _is_id(_is_tenant_id, text):
+        raise _bad_tenant(f"A tenantId matches {TENANT_ID_PATTERN} and has at most {MAX_ID_CHARACTERS} characters.")
+    return text
+
+
+# fullmatch, because `$` would let a trailing line feed pass.
+_is_scope_id = re.compile(SCOPE_ID_PATTERN).fullmatch
+_is_tenant_id = re.compile(TENANT_ID_PATTERN).fullmatch
+
+
+def _is_id(matches: Callable[[str], object], text: str) -> bool:
+    return len(text) <= MAX_ID_CHARACTERS and matches(text) is not None
 
 
 def _bad_scope_id(detail: str) -> Malformed:
     return Malformed(detail, errors=[Violation(pointer="#/scopeId", code="scope-id", detail=detail)])
 
 
-def is_scope_id(text: str) -> bool:
-    """Whether a text may be a scope id: 1 to 200 printable characters, without space at either end."""
-    return 0 < len(text) <= MAX_SCOPE_ID_CHARACTERS and text.isprintable() and text == text.strip()
+def _bad_tenant(detail: str) -> Malformed:
+    return Malformed(detail, errors=[Violation(pointer="#/tenantId", code="tenant-id", detail=detail)])

@@ -13,10 +13,12 @@ from __future__ import annotations
 import base64
 import hashlib
 
+from app.domain.position import Position
+
 VIEW_TAG_BYTES = 16  # 128 bits: a collision, which would be a false 304, is out of reach
 
 
-def change_tag(position: int) -> str:
+def change_tag(position: Position) -> str:
     """The tag of a stored thing whose last change stands at this position."""
     return f'"v{position}"'
 

@@ -11,6 +11,7 @@ import msgspec
 from app.domain.canonical import CanonicalJson, plain
 from app.domain.errors import Refused, Violation
 from app.domain.merge_patch import merge_patch
+from app.domain.position import Position
 from app.domain.scope import Scope
 
 
@@ -23,7 +24,7 @@ class SettingValue(msgspec.Struct, frozen=True, kw_only=True):
     value: CanonicalJson
     metadata: CanonicalJson
     version: int
-    position: int
+    position: Position
     created_at: datetime
     created_by: str
     updated_at: datetime

@@ -1,0 +1,22 @@
+"""Time and identity, handed in so that tests can choose them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TypeAlias
+from uuid import UUID
+
+import uuid_utils.compat
+
+Clock: TypeAlias = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The aware UTC time."""
+    return datetime.now(UTC)
+
+
+def new_id() -> UUID:
+    """A UUIDv7: unique, and rising with time, so that indexes grow at one end."""
+    return uuid_utils.compat.uuid7()

@@ -1,0 +1,141 @@
+"""
+PostgreSQL over asyncpg: a bounded pool, transactions, and one translation of its failures.
+
+Connections are given back without a reset round trip, which halves the cost of a simple query. That is safe because
+nothing here leaves session state behind: no LISTEN, no session SET, no session advisory lock on a pooled connection.
+The reset query must be overridden on the class; the `reset` argument of the pool only adds work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TypeAlias, cast
+
+import asyncpg
+
+from app.config import Config
+from app.domain.errors import Unavailable
+
+MIN_SERVER_VERSION = 150_000  # UNIQUE NULLS NOT DISTINCT, security invoker views: nothing older is tested
+IDLE_IN_TRANSACTION_SECONDS = 10  # a worker that dies in a transaction must not hold the counter row longer
+LOCK_SECONDS = 3  # the longest a writer queues behind others before it answers 503
+
+# What is passed to stores inside a transaction, and what comes back.
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Row: TypeAlias = asyncpg.Record
+
+_UNREACHABLE = (
+    OSError,
+    TimeoutError,
+    asyncio.TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.QueryCanceledError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+)
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database does not answer; try again."""
+
+    code = "database-unavailable"
+
+
+class _PooledConnection(asyncpg.Connection[asyncpg.Record]):
+    def get_reset_query(self) -> str:
+        return ""
+
+
+class Database:
+    """A pool of connections. Open it with `open_database`."""
+
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], *, acquire_timeout_seconds: float) -> None:
+        self._pool = pool
+        self._acquire_timeout = acquire_timeout_seconds
+
+    async def fetch(self, sql: str, *arguments: object) -> list[Row]:
+        """All rows of one statement, on its own connection."""
+        async with self.connection() as connection:
+            return await connection.fetch(sql, *arguments)
+
+    async def fetchrow(self, sql: str, *arguments: object) -> Row:
+        """The one row of a statement that always gives one."""
+        async with self.connection() as connection:
+            row = await connection.fetchrow(sql, *arguments)
+            return cast(Row, row)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection of one's own for a moment. Raises DatabaseUnavailable when none is to be had."""
+        with _translated():
+            async with self._pool.acquire(timeout=self._acquire_timeout) as connection:
+                yield cast(Connection, connection)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """One transaction: committed when the block ends, rolled back when it raises."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+
+@asynccontextmanager
+async def open_database(url: str, *, config: Config) -> AsyncIterator[Database]:
+    """
+    A pool that is closed when the block ends.
+
+    Raises DatabaseUnavailable when PostgreSQL cannot be reached within the configured time.
+    """
+    with _translated():
+        pool = await asyncio.wait_for(_create_pool(url, config), config.connect_timeout_seconds + 1)
+    try:
+        yield Database(pool, acquire_timeout_seconds=config.acquire_timeout_seconds)
+    finally:
+        await _close(pool)
+
+
+async def _create_pool(url: str, config: Config) -> asyncpg.Pool[asyncpg.Record]:
+    return await asyncpg.create_pool(
+        url,
+        connection_class=_PooledConnection,
+        min_size=min(2, config.pool_size),
+        max_size=config.pool_size,
+        timeout=config.connect_timeout_seconds,
+        command_timeout=config.statement_timeout_seconds + 1,  # PostgreSQL's own limit should speak first
+        statement_cache_size=256,
+        # As server settings, not SETs on connect: these survive whatever a statement does.
+        server_settings={
+            "application_name": "setpoint",
+            "jit": "off",
+            "statement_timeout": _milliseconds(config.statement_timeout_seconds),
+            "lock_timeout": _milliseconds(LOCK_SECONDS),
+            "idle_in_transaction_session_timeout": _milliseconds(IDLE_IN_TRANSACTION_SECONDS),
+        },
+    )
+
+
+async def _close(pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    try:
+        await asyncio.wait_for(pool.close(), timeout=5)  # seconds; requests have ended by then
+    except TimeoutError:
+        pool.terminate()
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(int(seconds * 1000))
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except _UNREACHABLE as error:
+        raise DatabaseUnavailable from error
