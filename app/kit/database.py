@@ -138,4 +138,6 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except _UNREACHABLE as error:
+        if isinstance(error, ValueError):  # asyncpg's own DataError: an argument of ours is wrong, not the database
+            raise
         raise DatabaseUnavailable from error

@@ -1,0 +1,40 @@
+"""The shapes of ASGI that our wrappers speak, and the two answers they give themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, TypeAlias
+
+from app.domain.errors import SetpointError
+from app.kit.problems import problem_of
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+def header_values(scope: Scope, name: bytes) -> list[bytes]:
+    """Every value of a header, in the order sent. Names are lower case."""
+    return [value for key, value in scope["headers"] if key == name]
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """The value of a header as text, its lines joined as RFC 9110 section 5.3 says; None without one."""
+    values = header_values(scope, name)
+    return b", ".join(values).decode("latin-1") if values else None
+
+
+async def send_answer(send: Send, status: int, headers: Iterable[tuple[str, str]], body: bytes) -> None:
+    """Send one whole answer."""
+    raw = [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers]
+    raw.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_problem(send: Send, error: SetpointError, *, path: str) -> None:
+    """Send the problem that an error is."""
+    response = problem_of(error, path=path)
+    await send_answer(send, response.status, response.headers.items(), response.body)

@@ -1,0 +1,131 @@
+"""
+What the HTTP modules share: a request that decodes strictly, answers with their tags, and handlers' common rules.
+
+Litestar would decode a body leniently (`"1"` for an integer, the last of two equal members); `ApiRequest.json` does
+it strictly, into the very type that the handler declares, and Litestar then finds an instance of it and passes it on.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar, cast
+
+import msgspec
+from litestar import Request, Response
+from litestar.di import Provide
+
+from app.domain.access import Principal
+from app.domain.errors import Malformed, Violation
+from app.domain.position import Position
+from app.domain.precondition import matches_none
+from app.domain.tag import view_tag
+from app.kit import asgi
+from app.kit.json import decode_strictly
+from app.kit.problems import TooLarge, UnsupportedMediaType
+from app.kit.query import parse_query
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+
+CACHING = {
+    # Not must-revalidate: that would let shared caches keep answers to authorized requests (RFC 9111 section 3.5).
+    "cache-control": "private, no-cache",
+    "vary": "Authorization, X-API-Key, Accept, Accept-Encoding",
+}
+
+
+class ApiRequest(Request[Principal, None, Any]):
+    """A request of an authenticated principal, whose body is read strictly."""
+
+    async def json(self) -> Any:
+        """The body as the type that the handler declares for `data`. Raises Malformed, TooLarge, …"""
+        handler = cast(Any, self.scope["route_handler"])
+        _require_media_type(self.scope, handler.opt.get("media_type", JSON))
+        body = await self.body()
+        if not body:
+            raise Malformed("The body is empty; JSON is expected.")
+        return decode_strictly(body, handler.parsed_data_field.annotation)
+
+    async def body(self) -> bytes:
+        """The body, read no further than the configured limit."""
+        limit = self.app.state.config.max_body_bytes
+        declared = self.headers.get("content-length", "0")
+        if declared.isdigit() and int(declared) > limit:
+            raise _too_large(limit)
+        body = b""
+        async for chunk in self.stream():
+            body += chunk
+            if len(body) > limit:
+                raise _too_large(limit)
+        return body
+
+    def if_match(self) -> str | None:
+        """The If-Match header, None without one."""
+        return asgi.header(cast(asgi.Scope, self.scope), b"if-match")
+
+    def if_none_match(self) -> str | None:
+        """The If-None-Match header, None without one."""
+        return asgi.header(cast(asgi.Scope, self.scope), b"if-none-match")
+
+    def min_position(self) -> Position:
+        """What the read must not be older than; 0 when the caller does not mind. Raises Malformed."""
+        text = asgi.header(cast(asgi.Scope, self.scope), b"setpoint-min-position")
+        if text is None:
+            return Position(0)
+        if not (text.isascii() and text.isdigit() and len(text) <= 18):  # noqa: PLR2004 - 18 digits fit a bigint
+            detail = "Setpoint-Min-Position takes the number that an earlier answer gave as Setpoint-Position."
+            raise Malformed(
+                detail, errors=[Violation(pointer="/header/Setpoint-Min-Position", code="form", detail=detail)]
+            )
+        return Position(int(text))
+
+
+def query_of(type_: type[T]) -> Provide:
+    """A dependency that reads the query string as this Struct; the OpenAPI document learns its fields from it."""
+
+    def provide(request: ApiRequest) -> T:
+        return parse_query(request.scope["query_string"], type_)
+
+    provide.__annotations__ = {"request": ApiRequest, "return": type_}
+    return Provide(provide, sync_to_thread=False)
+
+
+def view(request: ApiRequest, body: bytes, *, position: Position, salt: str) -> Response[bytes]:
+    """A view as the answer to a GET, tagged by its content; 304 when the caller has it."""
+    return tagged(request, body, tag=view_tag(body, salt=salt), position=position)
+
+
+def tagged(
+    request: ApiRequest, body: bytes, *, tag: str, position: Position, status_code: int = 200
+) -> Response[bytes]:
+    """An answer with its tag and position; 304 when a GET asks for what the caller already has."""
+    headers = {**CACHING, "etag": tag, "setpoint-position": str(position)}
+    if request.method == "GET" and matches_none(request.if_none_match(), tag):
+        return Response(b"", status_code=304, headers=headers)
+    return Response(body, status_code=status_code, headers=headers, media_type=JSON)
+
+
+def encode(content: object) -> bytes:
+    """An answer's bytes: canonical JSON, so that equal content has equal bytes."""
+    return _encoder.encode(content)
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def principal_salt(principal: Principal) -> str:
+    """What keeps the tags of equal answers apart for different tenants."""
+    return principal.tenant or ""
+
+
+def _require_media_type(scope: Any, accepted: str) -> None:
+    given = asgi.header_values(scope, b"content-type")
+    kind, _, parameters = (given[0].decode("latin-1") if len(given) == 1 else "").partition(";")
+    charset = parameters.strip().lower()
+    if kind.strip().lower() != accepted or charset not in ("", "charset=utf-8", 'charset="utf-8"'):
+        raise UnsupportedMediaType(f"Send the body with Content-Type: {accepted}.", accepted=accepted)
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"The body takes more than {limit} bytes.")
