@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
+import errno
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -107,8 +108,8 @@ def _make_folder(data_path: Path) -> None:
             f"{data_path} is a file, but the data folder should be there: set SETPOINT_DATA_DIR to another."
         )
     data_path.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=data_path):
-        pass  # tells a folder that is not writable, or a full disk, before anything is half made
+    if not os.access(data_path, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(data_path))
 
 
 @contextmanager

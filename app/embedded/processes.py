@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -17,6 +18,7 @@ from app.embedded.locks import POLL, LifeLock
 
 START_LIMIT = 60.0  # seconds until a server answers; PostgreSQL replays its log after a crash before it does
 KILL_LIMIT = 5.0  # seconds until the kernel has removed a process after SIGKILL
+DISK_NEEDED = 64 << 20  # bytes; a new cluster takes about 40 MiB, a write-ahead segment 16
 LOG_TAIL = 8192  # bytes of log looked at for the reason of a failure
 REASON = re.compile(r"(?:FATAL|PANIC|ERROR|error): +(.*)|# ((?:Fail|Can't|FATAL).*)")
 ECHO = "the database system is"  # … starting up: what PostgreSQL logs about our own question whether it answers
@@ -133,8 +135,12 @@ def failure(server: Server) -> EmbeddedError:
     """The one sentence about a server that did not start, with the reason its log gives."""
     text = server.log.read_bytes()[-LOG_TAIL:].decode("utf-8", "replace")
     reasons = [(theirs or valkeys).strip(" .") for theirs, valkeys in REASON.findall(text) if ECHO not in theirs]
+    remedy = server.remedy
+    if shutil.disk_usage(server.log.parent).free < DISK_NEEDED:
+        reasons.append("the disk is full")  # said here, for then the log may be empty too
+        remedy = f"make {DISK_NEEDED >> 20} MiB of room beside it"
     because = f" ({reasons[0]})" if reasons else ""
-    return EmbeddedError(f"{server.name} does not start{because}: {server.remedy}; its log is {server.log}.")
+    return EmbeddedError(f"{server.name} does not start{because}: {remedy}; its log is {server.log}.")
 
 
 def clean_environment() -> dict[str, str]:
