@@ -20,7 +20,7 @@ START_LIMIT = 60.0  # seconds until a server answers; PostgreSQL replays its log
 KILL_LIMIT = 5.0  # seconds until the kernel has removed a process after SIGKILL
 DISK_NEEDED = 64 << 20  # bytes; a new cluster takes about 40 MiB, a write-ahead segment 16
 LOG_TAIL = 8192  # bytes of log looked at for the reason of a failure
-REASON = re.compile(r"(?:FATAL|PANIC|ERROR|error): +(.*)|# ((?:Fail|Can't|FATAL).*)")
+REASON = re.compile(r"(?:FATAL|PANIC|ERROR|error|setpriv): +(.*)|# ((?:Fail|Can't|FATAL).*)")
 ECHO = "the database system is"  # … starting up: what PostgreSQL logs about our own question whether it answers
 
 

@@ -43,7 +43,8 @@ def as_user(owner: int, *, reaching: Sequence[Path]) -> list[str]:
         )
     command = [setpriv, f"--reuid={owner}", f"--regid={_group(owner)}", "--clear-groups"]
     if not all(_reachable(path, owner) for path in reaching):
-        command += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+        # The secure bit makes access(2) heed the capability too; initdb asks it where its programs are.
+        command += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--securebits=+no_setuid_fixup"]
     return [*command, "--"]
 
 
