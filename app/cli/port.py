@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from app.cli.errors import UNREACHABLE, USAGE, CommandFailed
+from app.kit.orphans import LOOK_EVERY
+
+Address = tuple[str, int] | tuple[str, int, int, int]
+
+PATIENCE = 2 * LOOK_EVERY  # seconds; workers of a node that was killed see it and let go of the port within half of it
+POLL = 0.02  # seconds
 
 
 @contextmanager
@@ -23,15 +31,29 @@ def held_port(host: str, port: int) -> Iterator[None]:
     with socket.socket(family, socket.SOCK_STREAM) as guard:
         guard.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of the last run may still linger
         try:
-            guard.bind(address)
+            _bind(guard, address)
         except OSError as error:
             raise _refused(error, host, port) from error
+        os.register_at_fork(after_in_child=guard.close)  # a worker orphaned while draining must not hold the port
         guard.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         guard.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
         yield
 
 
-def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int]]:
+def _bind(guard: socket.socket, address: Address) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            guard.bind(address)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                raise
+            time.sleep(POLL)
+        else:
+            return
+
+
+def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, Address]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:

@@ -49,6 +49,7 @@ def embedded_servers(
     with _as_sentence(data_path):
         _make_folder(data_path)
         membership = FileLock(data_path / "nodes.lock")
+    os.register_at_fork(after_in_child=membership.close)  # workers are no nodes, least of all after ours is killed
     try:
         with _as_sentence(data_path), _transition(data_path):
             membership.share(limit=START_LIMIT, meaning=ANOTHER_NODE)

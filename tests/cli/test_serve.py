@@ -152,12 +152,29 @@ def test_workers_of_a_killed_parent_end_and_the_next_start_recovers(
 
     killed.process.kill()
 
-    wait_until(lambda: is_gone(worker))
-    again = start(killed.port)
+    again = start(killed.port)  # at once: it waits for the port
     assert again.until_ready()
+    assert is_gone(worker)
     again.process.terminate()
     assert again.ended()[0] == 0
     assert living(data_path) == set()
+
+
+def test_a_client_that_never_hangs_up_keeps_neither_the_port_nor_the_servers_of_a_killed_node(
+    data_path: Path, start: Callable[..., Serving]
+) -> None:
+    killed = start()
+    killed.until_ready()
+    with socket.create_connection(("127.0.0.1", killed.port), timeout=LIMIT) as client:
+        client.sendall(b"GET /forever HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.recv(1000).startswith(b"HTTP/1.1 200")
+        killed.process.kill()
+
+        again = start(killed.port)
+        assert again.until_ready()
+        again.process.terminate()
+        assert again.ended()[0] == 0
+        assert living(data_path) == set()
 
 
 def test_a_worker_that_cannot_start_ends_the_node(data_path: Path, start: Callable[..., Serving]) -> None:
