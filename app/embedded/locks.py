@@ -93,12 +93,3 @@ class LifeLock:
             os.ftruncate(lock.descriptor, 0)
             os.pwrite(lock.descriptor, f"{socket_dir}\n".encode(), 0)
             yield lock.descriptor
-
-    def wait_free(self, *, seconds: float) -> bool:
-        """Whether the server was gone within so many seconds."""
-        deadline = time.monotonic() + seconds
-        while self.is_held():
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(POLL)
-        return True
