@@ -30,7 +30,7 @@ def as_user(owner: int, *, reaching: Sequence[Path]) -> list[str]:
     """
     What to put before a command so that it runs as `owner`; nothing when that is us.
 
-    Root's files often lie where no one else may look (/root, a mode-700 folder). Rather than opening those folders to
+    Root's files often lie where no one else may look (a home of mode 700). Rather than opening those folders to
     every user for good, the process alone is let past: CAP_DAC_OVERRIDE, given only when one of `reaching` needs it.
     """
     if owner == os.geteuid():
