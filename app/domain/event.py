@@ -26,7 +26,7 @@ class Feed(enum.IntEnum):
     DOMAIN = 2  # business events
 
 
-class _ValueFact(msgspec.Struct, frozen=True, kw_only=True):
+class _ValueFact(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     type: ClassVar[str]
     aggregate_type: ClassVar[str] = "setting"
 
@@ -44,19 +44,19 @@ class _ValueFact(msgspec.Struct, frozen=True, kw_only=True):
         return str(self.setting_id)
 
 
-class ValueSet(_ValueFact, frozen=True, kw_only=True):
+class ValueSet(_ValueFact, frozen=True, kw_only=True, rename="camel"):
     """A value was set for a key at a scope, for the first time or anew."""
 
     type: ClassVar[str] = "setting.value-set"
 
 
-class ValueUnset(_ValueFact, frozen=True, kw_only=True):
+class ValueUnset(_ValueFact, frozen=True, kw_only=True, rename="camel"):
     """The value of a key at a scope was removed."""
 
     type: ClassVar[str] = "setting.value-unset"
 
 
-class _DefinitionFact(msgspec.Struct, frozen=True, kw_only=True):
+class _DefinitionFact(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     type: ClassVar[str]
     aggregate_type: ClassVar[str] = "definition"
 
@@ -72,25 +72,25 @@ class _DefinitionFact(msgspec.Struct, frozen=True, kw_only=True):
         return self.key
 
 
-class DefinitionCreated(_DefinitionFact, frozen=True, kw_only=True):
+class DefinitionCreated(_DefinitionFact, frozen=True, kw_only=True, rename="camel"):
     """A key was defined."""
 
     type: ClassVar[str] = "setting.definition-created"
 
 
-class DefinitionChanged(_DefinitionFact, frozen=True, kw_only=True):
+class DefinitionChanged(_DefinitionFact, frozen=True, kw_only=True, rename="camel"):
     """What a key is was changed."""
 
     type: ClassVar[str] = "setting.definition-changed"
 
 
-class DefinitionDeleted(_DefinitionFact, frozen=True, kw_only=True):
+class DefinitionDeleted(_DefinitionFact, frozen=True, kw_only=True, rename="camel"):
     """A key is no longer defined."""
 
     type: ClassVar[str] = "setting.definition-deleted"
 
 
-class _ScopeFact(msgspec.Struct, frozen=True, kw_only=True):
+class _ScopeFact(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     type: ClassVar[str]
     aggregate_type: ClassVar[str] = "scope"
 
@@ -106,19 +106,19 @@ class _ScopeFact(msgspec.Struct, frozen=True, kw_only=True):
         return self.scope.path
 
 
-class ScopeDescribed(_ScopeFact, frozen=True, kw_only=True):
+class ScopeDescribed(_ScopeFact, frozen=True, kw_only=True, rename="camel"):
     """The directory learned where a scope lies and who owns it, for the first time or anew."""
 
     type: ClassVar[str] = "setting.scope-described"
 
 
-class ScopeForgotten(_ScopeFact, frozen=True, kw_only=True):
+class ScopeForgotten(_ScopeFact, frozen=True, kw_only=True, rename="camel"):
     """The directory's entry for a scope was removed."""
 
     type: ClassVar[str] = "setting.scope-forgotten"
 
 
-class _TenantFact(msgspec.Struct, frozen=True, kw_only=True):
+class _TenantFact(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     type: ClassVar[str]
     aggregate_type: ClassVar[str] = "tenant"
 
@@ -134,13 +134,13 @@ class _TenantFact(msgspec.Struct, frozen=True, kw_only=True):
         return self.tenant_id
 
 
-class TenantRegistered(_TenantFact, frozen=True, kw_only=True):
+class TenantRegistered(_TenantFact, frozen=True, kw_only=True, rename="camel"):
     """A tenant was created or renamed."""
 
     type: ClassVar[str] = "setting.tenant-registered"
 
 
-class TenantRemoved(_TenantFact, frozen=True, kw_only=True):
+class TenantRemoved(_TenantFact, frozen=True, kw_only=True, rename="camel"):
     """A tenant was removed."""
 
     type: ClassVar[str] = "setting.tenant-removed"

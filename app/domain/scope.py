@@ -47,7 +47,7 @@ class Level(enum.StrEnum):
 _RANK = {level: rank for rank, level in enumerate(Level)}
 
 
-class Scope(msgspec.Struct, frozen=True):
+class Scope(msgspec.Struct, frozen=True, rename="camel"):
     """One place where values can be set. `tenant` is None and `scope_id` empty for GLOBAL only."""
 
     level: Level

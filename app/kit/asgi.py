@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from typing import Any, TypeAlias, cast
 
 from app.domain.errors import SetpointError
 from app.kit.problems import problem_of
@@ -15,12 +15,13 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-def header_values(scope: Scope, name: bytes) -> list[bytes]:
+def header_values(scope: Mapping[str, object], name: bytes) -> list[bytes]:
     """Every value of a header, in the order sent. Names are lower case."""
-    return [value for key, value in scope["headers"] if key == name]
+    headers = cast(Iterable[tuple[bytes, bytes]], scope["headers"])
+    return [value for key, value in headers if key == name]
 
 
-def header(scope: Scope, name: bytes) -> str | None:
+def header(scope: Mapping[str, object], name: bytes) -> str | None:
     """The value of a header as text, its lines joined as RFC 9110 section 5.3 says; None without one."""
     values = header_values(scope, name)
     return b", ".join(values).decode("latin-1") if values else None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import asyncpg
 
@@ -50,7 +50,13 @@ class DatabaseUnavailable(Unavailable):
     code = "database-unavailable"
 
 
-class _PooledConnection(asyncpg.Connection[asyncpg.Record]):
+if TYPE_CHECKING:
+    _BaseConnection = asyncpg.Connection[asyncpg.Record]
+else:  # at run time the class takes no parameters
+    _BaseConnection = asyncpg.Connection
+
+
+class _PooledConnection(_BaseConnection):
     def get_reset_query(self) -> str:
         return ""
 

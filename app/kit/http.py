@@ -7,11 +7,13 @@ it strictly, into the very type that the handler declares, and Litestar then fin
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, cast
+from urllib.parse import quote, urlencode
 
 import msgspec
 from litestar import Request, Response
 from litestar.di import Provide
+from litestar.handlers import HTTPRouteHandler
 
 from app.domain.access import Principal
 from app.domain.errors import Malformed, Violation
@@ -20,10 +22,9 @@ from app.domain.precondition import matches_none
 from app.domain.tag import view_tag
 from app.kit import asgi
 from app.kit.json import decode_strictly
+from app.kit.paging import Page
 from app.kit.problems import TooLarge, UnsupportedMediaType
 from app.kit.query import parse_query
-
-T = TypeVar("T", bound=msgspec.Struct)
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -62,15 +63,15 @@ class ApiRequest(Request[Principal, None, Any]):
 
     def if_match(self) -> str | None:
         """The If-Match header, None without one."""
-        return asgi.header(cast(asgi.Scope, self.scope), b"if-match")
+        return asgi.header(self.scope, b"if-match")
 
     def if_none_match(self) -> str | None:
         """The If-None-Match header, None without one."""
-        return asgi.header(cast(asgi.Scope, self.scope), b"if-none-match")
+        return asgi.header(self.scope, b"if-none-match")
 
     def min_position(self) -> Position:
         """What the read must not be older than; 0 when the caller does not mind. Raises Malformed."""
-        text = asgi.header(cast(asgi.Scope, self.scope), b"setpoint-min-position")
+        text = asgi.header(self.scope, b"setpoint-min-position")
         if text is None:
             return Position(0)
         if not (text.isascii() and text.isdigit() and len(text) <= 18):  # noqa: PLR2004 - 18 digits fit a bigint
@@ -81,10 +82,48 @@ class ApiRequest(Request[Principal, None, Any]):
         return Position(int(text))
 
 
-def query_of(type_: type[T]) -> Provide:
-    """A dependency that reads the query string as this Struct; the OpenAPI document learns its fields from it."""
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """What the OpenAPI document says of one call (app/kit/openapi.py)."""
 
-    def provide(request: ApiRequest) -> T:
+    id: str
+    tag: str
+    summary: str
+    answer: Any = None  # the type of a successful body; None for one without
+    status: int = 200
+    query: type[msgspec.Struct] | None = None
+    errors: tuple[int, ...] = ()
+    headers: tuple[str, ...] = ()  # request headers it reads beside the common ones
+    answer_headers: tuple[str, ...] = ()
+    links: dict[str, dict[str, Any]] = {}
+    conditional: bool = False  # whether If-None-Match may be answered with 304
+    open: bool = False  # whether it answers without a credential
+    media_type: str = JSON
+
+
+def api(method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"], path: str, operation: Operation) -> HTTPRouteHandler:
+    """
+    A Litestar handler for one call, with what its documentation needs.
+
+    Where the operation has a `query`, the handler gets it as `params`; elsewhere a query string is refused.
+    """
+    options: dict[str, Any] = {"operation": operation, "media_type": operation.media_type}
+    # Litestar allows no handler of 204 to return a Response; the responses themselves say their status.
+    rules: dict[str, Any] = {"http_method": method, "status_code": 200, "opt": options}
+    if operation.query is not None:
+        return HTTPRouteHandler(path, dependencies={"params": _query_of(operation.query)}, **rules)
+    return HTTPRouteHandler(path, before_request=_require_no_query, **rules)
+
+
+class _NoQuery(msgspec.Struct, frozen=True):
+    pass
+
+
+async def _require_no_query(request: Request[Any, Any, Any]) -> None:
+    parse_query(request.scope["query_string"], _NoQuery)
+
+
+def _query_of(type_: type[msgspec.Struct]) -> Provide:
+    def provide(request: ApiRequest) -> Any:
         return parse_query(request.scope["query_string"], type_)
 
     provide.__annotations__ = {"request": ApiRequest, "return": type_}
@@ -104,6 +143,30 @@ def tagged(
     if request.method == "GET" and matches_none(request.if_none_match(), tag):
         return Response(b"", status_code=304, headers=headers)
     return Response(body, status_code=status_code, headers=headers, media_type=JSON)
+
+
+def paged(request: ApiRequest, page: Page[Any], *, position: Position) -> Response[bytes]:
+    """One page of a list, with a link to the next one (RFC 8288)."""
+    response = view(request, encode(page), position=position, salt=principal_salt(request.user))
+    if page.next is not None:
+        others = [(name, text) for name, text in request.query_params.multi_items() if name != "cursor"]
+        target = f"{request.url.path}?{urlencode([*others, ('cursor', page.next)])}"
+        response.headers["link"] = f'<{target}>; rel="next"'
+    return response
+
+
+def changed(body: bytes, *, tag: str, position: Position, location: str | None = None) -> Response[bytes]:
+    """The new state of a thing after a change; 201 with its location when it is new."""
+    headers = {**CACHING, "etag": tag, "setpoint-position": str(position)}
+    if location is None:
+        return Response(body, status_code=200, headers=headers, media_type=JSON)
+    headers["location"] = quote(location, safe="/%")
+    return Response(body, status_code=201, headers=headers, media_type=JSON)
+
+
+def gone(*, position: Position) -> Response[bytes]:
+    """The answer after a removal."""
+    return Response(b"", status_code=204, headers={**CACHING, "setpoint-position": str(position)})
 
 
 def encode(content: object) -> bytes:

@@ -43,7 +43,7 @@ def after_cursor(text: str | None, *, question: str) -> str | None:
         digest, after = raw[:_DIGEST_BYTES], raw[_DIGEST_BYTES:].decode()
     except ValueError as error:
         raise _bad_cursor() from error
-    if digest != _digest(question):
+    if digest != _digest(question) or "\0" in after:
         raise _bad_cursor()
     return after
 

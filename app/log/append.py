@@ -37,7 +37,7 @@ SELECT position, pg_notify('setpoint', $1::text) FROM head
 """
 
 # For use in the very statement that reads rows, so that both are of one snapshot.
-SETTINGS_POSITION = f"(SELECT position FROM feed_head WHERE feed = {Feed.SETTINGS.value})"  # noqa: S608 - a constant
+SETTINGS_POSITION = f"(SELECT position FROM feed_head WHERE feed = {Feed.SETTINGS.value})"
 
 
 class Author(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,316 @@
+"""
+The OpenAPI document, made of what the handlers themselves are: their Structs, paths and `Operation`s.
+
+Litestar can generate one, but not the one we need: it leaves out `additionalProperties: false`, problem bodies, HEAD
+and conditional answers, and turns unions into ambiguous `oneOf`s (docs/decisions/0005-our-own-openapi-document.md).
+msgspec knows the JSON Schema of its Structs, so what is left to do here is little. Links between operations are
+written by hand: stateful contract tests follow them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, cast, get_type_hints
+
+import msgspec
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
+
+from app.config import Config
+from app.domain.definition import KEY_PATTERN, MAX_KEY_CHARACTERS
+from app.domain.scope import MAX_ID_CHARACTERS, SCOPE_ID_PATTERN, TENANT_ID_PATTERN, Level
+from app.kit.http import JSON, Operation
+from app.kit.problems import MEDIA_TYPE, STATUS_OF, Problem
+
+PATH = "/schema/openapi.json"
+
+_CREATED = 201
+_REF = "#/components/schemas/{name}"
+
+_PATH_PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "setting_id": ("The id of a value.", {"type": "string", "format": "uuid"}),
+    "key": (
+        "The key of a setting.",
+        {"type": "string", "pattern": KEY_PATTERN, "minLength": 1, "maxLength": MAX_KEY_CHARACTERS},
+    ),
+    "level": ("A level below GLOBAL.", {"type": "string", "enum": [level.value for level in list(Level)[1:]]}),
+    "scope_id": (
+        "Whose scope.",
+        {"type": "string", "pattern": SCOPE_ID_PATTERN, "minLength": 1, "maxLength": MAX_ID_CHARACTERS},
+    ),
+    "tenant_id": (
+        "The id of a tenant.",
+        {"type": "string", "pattern": TENANT_ID_PATTERN, "minLength": 1, "maxLength": MAX_ID_CHARACTERS},
+    ),
+}
+_TEXT = {"type": "string"}
+_HEADERS_IN: dict[str, tuple[str, dict[str, Any]]] = {
+    "If-Match": ('The entity tag that a change is based on, in quotes, or "*".', _TEXT),
+    "If-None-Match": ("On GET: tags the caller has; 304 when one is current. On PUT: `*`, to create.", _TEXT),
+    "Idempotency-Key": (
+        "Makes a retry answer as the first time.",
+        {"type": "string", "minLength": 1, "maxLength": 255},
+    ),
+    "Setpoint-Min-Position": (
+        "Answer from this position or a later one, or not at all.",
+        {"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
+    ),
+}
+_HEADERS_OUT: dict[str, tuple[str, dict[str, Any]]] = {
+    "ETag": ("The entity tag of this answer.", _TEXT),
+    "Setpoint-Position": ("Where the registry stood.", {"type": "string", "pattern": "^[0-9]+$"}),
+    "Location": ("Where the new thing is.", _TEXT),
+    "Link": ("The next page, if there is one (RFC 8288).", _TEXT),
+    "Idempotency-Replayed": ("Present and `true` when this is the answer of an earlier request.", _TEXT),
+}
+
+_BY_ID = {"setting_id": "$response.body#/id"}
+_MATCHING = {**_BY_ID, "header.If-Match": "$response.header.ETag"}
+_LINKS: dict[str, dict[str, tuple[str, dict[str, str]]]] = {
+    "createSetting": {
+        "Read": ("getSettingById", _BY_ID),
+        "Replace": ("replaceSetting", _MATCHING),
+        "Patch": ("patchSetting", _MATCHING),
+        "Unset": ("unsetSetting", _MATCHING),
+        "History": ("getSettingHistory", _BY_ID),
+        "Resolve": ("resolveSetting", {"key": "$response.body#/key"}),
+    },
+    "getSettingById": {"Replace": ("replaceSetting", _MATCHING), "Unset": ("unsetSetting", _MATCHING)},
+    "replaceSetting": {"Read": ("getSettingById", _BY_ID), "Unset": ("unsetSetting", _MATCHING)},
+    "putDefinition": {
+        "Read": ("getDefinition", {"key": "$response.body#/key"}),
+        "Delete": (
+            "deleteDefinition",
+            {"key": "$response.body#/key", "header.If-Match": "$response.header.ETag"},
+        ),
+    },
+    "putTenant": {
+        "Delete": (
+            "deleteTenant",
+            {"tenant_id": "$response.body#/tenantId", "header.If-Match": "$response.header.ETag"},
+        ),
+    },
+    "putScope": {
+        "Read": ("getScope", {"level": "$response.body#/scope", "scope_id": "$response.body#/scopeId"}),
+        "Delete": (
+            "deleteScope",
+            {
+                "level": "$response.body#/scope",
+                "scope_id": "$response.body#/scopeId",
+                "header.If-Match": "$response.header.ETag",
+            },
+        ),
+    },
+}
+
+
+def handler(handlers: Iterable[HTTPRouteHandler], *, config: Config) -> HTTPRouteHandler:
+    """The route that serves the document of these handlers."""
+    body = msgspec.json.encode(document(handlers, config=config))
+
+    @get(PATH, sync_to_thread=False)
+    def openapi() -> Response[bytes]:
+        return Response(body, media_type=JSON, headers={"cache-control": "public, max-age=60"})
+
+    return openapi
+
+
+def allowed_methods(handlers: Iterable[HTTPRouteHandler], path: str) -> str:
+    """The methods that a path answers, for the Allow header."""
+    methods: set[str] = set()
+    for one in handlers:
+        if any(re.fullmatch(re.sub(r"\{\w+:str\}", "[^/]+", pattern), path.rstrip("/")) for pattern in one.paths):
+            methods |= set(one.http_methods)
+    if "GET" in methods:
+        methods.add("HEAD")
+    return ", ".join(sorted({*methods, "OPTIONS"}))
+
+
+def document(handlers: Iterable[HTTPRouteHandler], *, config: Config) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of these handlers, with the limits of this configuration."""
+    documented = [(one, cast(Operation, one.opt["operation"])) for one in handlers]
+    types: list[Any] = [Problem]
+    types += [operation.answer for _, operation in documented if operation.answer is not None]
+    types += [body for one, _ in documented if (body := _body_type(one)) is not None]
+    _, schemas = msgspec.json.schema_components(types, ref_template=_REF)
+    paths: dict[str, dict[str, Any]] = {}
+    for one, operation in documented:
+        method = next(iter(one.http_methods)).lower()
+        path = re.sub(r"\{(\w+):str\}", r"{\1}", next(iter(one.paths)))
+        paths.setdefault(path, {})[method] = _operation(one, operation, path)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Setpoint",
+            "version": "0.1.0",
+            "description": "A hierarchical, multi-tenant settings registry. Every error is an RFC 9457 problem.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": _with_limits(schemas, config),
+            "responses": _problem_responses(),
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            },
+        },
+        "security": [{"bearer": []}],
+    }
+
+
+def _operation(one: HTTPRouteHandler, operation: Operation, path: str) -> dict[str, Any]:
+    body = _body_type(one)
+    described: dict[str, Any] = {
+        "operationId": operation.id,
+        "summary": operation.summary,
+        "description": _description(one),
+        "tags": [operation.tag],
+        "parameters": [
+            *_path_parameters(path),
+            *_query_parameters(operation.query),
+            *_header_parameters(operation),
+        ],
+        "responses": _responses(operation, has_body=body is not None),
+    }
+    if body is not None:
+        described["requestBody"] = {"required": True, "content": {operation.media_type: {"schema": _schema(body)}}}
+    if operation.open:
+        described["security"] = []
+    return described
+
+
+def _responses(operation: Operation, *, has_body: bool) -> dict[str, Any]:
+    success: dict[str, Any] = {"description": operation.summary + ".", "headers": _answer_headers(operation)}
+    if operation.answer is not None:
+        success["content"] = {JSON: {"schema": _schema(operation.answer)}}
+    links = _links(operation.id)
+    if links:
+        success["links"] = links
+    responses = {str(operation.status): success}
+    if operation.id.startswith("put"):
+        responses["201"] = {**success, "headers": {**success["headers"], "Location": _header("Location")}}
+    if operation.conditional:
+        responses["304"] = {"description": "The caller has it already.", "headers": _answer_headers(operation)}
+    for status in sorted({*operation.errors, *_common_errors(operation, has_body=has_body)}):
+        responses[str(status)] = {"$ref": f"#/components/responses/{status}"}
+    return responses
+
+
+def _common_errors(operation: Operation, *, has_body: bool) -> set[int]:
+    errors = {400, 406, 413}  # a wrong query or header, too much of it, or an answer in another type, on any call
+    if has_body:
+        errors.add(415)
+    if not operation.open:
+        errors |= {401, 503}
+    return errors
+
+
+def _answer_headers(operation: Operation) -> dict[str, Any]:
+    names = list(operation.answer_headers)
+    if operation.tag not in ("Operations", "Security"):
+        names.append("Setpoint-Position")
+    if operation.conditional or operation.id.startswith(("put", "create", "replace", "patch")):
+        names.append("ETag")
+    if operation.id.startswith("list") or operation.id.endswith("History"):
+        names.append("Link")
+    if operation.status == _CREATED:
+        names.append("Location")
+    return {name: _header(name) for name in names}
+
+
+def _header(name: str) -> dict[str, Any]:
+    description, schema = _HEADERS_OUT[name]
+    required = name in ("Setpoint-Position", "ETag")
+    return {"description": description, "schema": schema, "required": required}
+
+
+def _path_parameters(path: str) -> list[dict[str, Any]]:
+    parameters = []
+    for name in re.findall(r"\{(\w+)\}", path):
+        description, schema = _PATH_PARAMETERS[name]
+        parameters.append({"name": name, "in": "path", "required": True, "description": description, "schema": schema})
+    return parameters
+
+
+def _query_parameters(query: type[msgspec.Struct] | None) -> list[dict[str, Any]]:
+    if query is None:
+        return []
+    (_,), schemas = msgspec.json.schema_components([query], ref_template=_REF)
+    schema = schemas[query.__name__]
+    required = schema.get("required", [])
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": name in required,
+            "schema": _inlined(_without_null(member), schemas),
+            **({"style": "form", "explode": False} if "items" in _without_null(member) else {}),
+        }
+        for name, member in schema["properties"].items()
+    ]
+
+
+def _header_parameters(operation: Operation) -> list[dict[str, Any]]:
+    names = [*operation.headers, *(["If-None-Match"] if operation.conditional else [])]
+    return [
+        {
+            "name": name,
+            "in": "header",
+            "required": False,
+            "description": _HEADERS_IN[name][0],
+            "schema": _HEADERS_IN[name][1],
+        }
+        for name in names
+    ]
+
+
+def _links(operation_id: str) -> dict[str, Any]:
+    return {
+        name: {"operationId": target, "parameters": parameters}
+        for name, (target, parameters) in _LINKS.get(operation_id, {}).items()
+    }
+
+
+def _problem_responses() -> dict[str, Any]:
+    titles: dict[int, str] = {}
+    for error, status in STATUS_OF.items():
+        titles.setdefault(status, (error.__doc__ or "").strip())
+    schema = {"$ref": _REF.format(name="Problem")}
+    return {
+        str(status): {"description": title, "content": {MEDIA_TYPE: {"schema": schema}}}
+        for status, title in titles.items()
+    }
+
+
+def _body_type(one: HTTPRouteHandler) -> Any:
+    return get_type_hints(one.fn, include_extras=True).get("data")
+
+
+def _description(one: HTTPRouteHandler) -> str:
+    return " ".join((one.fn.__doc__ or "").split())
+
+
+def _schema(type_: Any) -> dict[str, Any]:
+    (schema,), _ = msgspec.json.schema_components([type_], ref_template=_REF)
+    return dict(schema)
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a parameter that is given: absence is said by leaving it out, not by null."""
+    options = schema.get("anyOf")
+    if options is None:
+        return {name: value for name, value in schema.items() if name != "default" or value is not None}
+    return next(option for option in options if option != {"type": "null"})
+
+
+def _inlined(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
+    reference = schema.get("$ref")
+    if reference is None:
+        return schema
+    return dict(schemas[reference.rpartition("/")[2]])
+
+
+def _with_limits(schemas: dict[str, Any], config: Config) -> dict[str, Any]:
+    schemas["BatchBody"]["properties"]["operations"]["maxItems"] = config.max_batch_operations
+    return schemas

@@ -1,0 +1,121 @@
+"""The application: opens resources, joins the parts, mounts the routes. The only place where parts meet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, cast
+
+from litestar import Litestar, Request, Response
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+from redis.asyncio import Redis
+
+from app.access import http as access_http
+from app.access.authentication import Authenticator
+from app.access.gate import Gate
+from app.access.http import authenticated
+from app.access.keys import Issuer, open_issuers
+from app.access.polar import load_policy
+from app.config import Config, read_config
+from app.domain.errors import Malformed, NotFound, SetpointError
+from app.kit import asgi, openapi
+from app.kit.clock import Clock, utc_now
+from app.kit.database import Database, open_database
+from app.kit.edge import edge
+from app.kit.http import ApiRequest
+from app.kit.logs import configure_logs
+from app.kit.problems import MethodNotAllowed, problem_of
+from app.kit.redis_client import open_redis
+from app.operations import http as operations_http
+from app.operations.health import Health
+from app.settings.definitions import http as definitions_http
+from app.settings.directory import http as directory_http
+from app.settings.effective import http as effective_http
+from app.settings.registry import Registry
+from app.settings.values import http as values_http
+
+HANDLERS = [
+    *effective_http.HANDLERS,
+    *values_http.HANDLERS,
+    *definitions_http.HANDLERS,
+    *directory_http.HANDLERS,
+    access_http.verify,
+    *operations_http.HANDLERS,
+]
+
+
+def create_app_from_environment() -> asgi.App:
+    """The application of one worker; `setpoint serve` has put everything it needs into the environment."""
+    config, _ = read_config(os.environ)
+    configure_logs(level=config.log_level, form=config.log_format)
+    return create_app(config)
+
+
+def create_app(config: Config, *, clock: Clock = utc_now) -> asgi.App:
+    """
+    The ASGI application. Resources are opened when the server starts it and closed when it stops.
+
+    Raises PolicyError for a policy that cannot be used, and ValueError without a database.
+    """
+    if config.database_url is None:
+        raise ValueError("the application needs SETPOINT_DATABASE_URL; `setpoint serve` starts one without")
+    gate = Gate(load_policy(config.policies_path))
+    issuers: dict[str, Issuer] = {}
+    authenticator = Authenticator(issuers, clock=clock, cache_entries=config.token_cache_entries)
+
+    @asynccontextmanager
+    async def resources(app: Litestar) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            issuers.update(await stack.enter_async_context(open_issuers(config)))
+            database = await stack.enter_async_context(open_database(cast(str, config.database_url), config=config))
+            redis = await _redis(stack, config)
+            app.state.registry = Registry(database=database, gate=gate, clock=clock, config=config)
+            app.state.health = _health(database, redis, clock=clock)
+            yield
+
+    app = Litestar(
+        route_handlers=[*HANDLERS, openapi.handler(HANDLERS, config=config)],
+        lifespan=[resources],
+        request_class=ApiRequest,
+        exception_handlers={HTTPException: _http_problem, SetpointError: _problem, Exception: _escaped},
+        openapi_config=None,
+        request_max_body_size=None,  # ApiRequest reads no further than the configured limit
+        logging_config=None,
+    )
+    app.state.config = config
+    return edge(authenticated(cast(asgi.App, app), authenticator=authenticator))
+
+
+async def _redis(stack: AsyncExitStack, config: Config) -> Redis | None:
+    if config.redis_url is None:
+        return None
+    return await stack.enter_async_context(open_redis(config.redis_url, config=config))
+
+
+def _health(database: Database, redis: Redis | None, *, clock: Clock) -> Health:
+    probes: dict[str, Callable[[], Any]] = {"postgresql": lambda: database.fetchrow("SELECT 1")}
+    if redis is not None:
+        probes["redis"] = redis.ping
+    return Health(probes, required=frozenset({"postgresql"}), clock=clock)
+
+
+def _problem(request: Request[Any, Any, Any], error: SetpointError) -> Response[bytes]:
+    response = problem_of(error, path=request.scope["path"])
+    return Response(response.body, status_code=response.status, headers=response.headers)
+
+
+def _http_problem(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """What Litestar itself refuses, in our words."""
+    if isinstance(error, NotFoundException):
+        return _problem(request, NotFound())
+    if isinstance(error, MethodNotAllowedException):
+        return _problem(request, MethodNotAllowed(openapi.allowed_methods(HANDLERS, request.scope["path"])))
+    if error.status_code < 500:  # noqa: PLR2004 - what remains is a request that Litestar could not read
+        return _problem(request, Malformed())
+    raise error
+
+
+def _escaped(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Nothing answers for an unforeseen exception here: the edge logs it and does."""
+    raise error

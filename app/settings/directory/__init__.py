@@ -1,0 +1,1 @@
+"""Tenants, and what is known of scopes besides their values."""

@@ -1,0 +1,156 @@
+"""Changing tenants and the scope directory."""
+
+from __future__ import annotations
+
+import msgspec
+
+from app.domain.access import Action, ScopeFacts, ScopeResource, TenantResource
+from app.domain.canonical import CanonicalJson
+from app.domain.errors import InUse, NotFound, Refused, Violation
+from app.domain.event import Feed, ScopeDescribed, ScopeForgotten, TenantRegistered, TenantRemoved
+from app.domain.position import Position
+from app.domain.precondition import check_put, require_match
+from app.domain.scope import Level, Scope, require_tenant_id
+from app.domain.tag import change_tag
+from app.log.append import append
+from app.settings.directory import store
+from app.settings.directory.store import ScopeEntry, Tenant
+from app.settings.registry import Caller, Registry
+
+
+class Preconditions(msgspec.Struct, frozen=True, kw_only=True):
+    """The conditional headers of a PUT or DELETE, as sent."""
+
+    if_match: str | None = None
+    if_none_match: str | None = None
+
+
+async def put_tenant(
+    tenant_id: str, *, name: str, preconditions: Preconditions, caller: Caller, registry: Registry
+) -> tuple[Tenant, bool]:
+    """Create a tenant or rename it; gives it, and whether it is new."""
+    registry.gate.require(caller.principal, Action.WRITE, TenantResource(tenant=require_tenant_id(tenant_id)))
+    author = caller.author(registry.clock)
+    async with registry.database.transaction() as tx:
+        current = await store.lock_tenant(tx, tenant_id)
+        _check_put(preconditions, current)
+        version = 1 if current is None else current.version + 1
+        [position] = await append(
+            tx, Feed.SETTINGS, [TenantRegistered(tenant_id=tenant_id, version=version)], author=author
+        )
+        tenant = Tenant(
+            id=tenant_id,
+            name=name,
+            version=version,
+            position=position,
+            created_at=author.at if current is None else current.created_at,
+            created_by=author.id if current is None else current.created_by,
+            updated_at=author.at,
+            updated_by=author.id,
+        )
+        await store.put_tenant(tx, tenant)
+    return tenant, current is None
+
+
+async def delete_tenant(
+    tenant_id: str, *, preconditions: Preconditions, caller: Caller, registry: Registry
+) -> Position:
+    """Remove a tenant that has neither values nor directory entries any more."""
+    registry.gate.require(caller.principal, Action.WRITE, TenantResource(tenant=tenant_id))
+    author = caller.author(registry.clock)
+    async with registry.database.transaction() as tx:
+        current = await store.lock_tenant(tx, tenant_id)
+        if current is None:
+            raise NotFound
+        require_match(preconditions.if_match, change_tag(current.position))
+        values, scopes = await store.count_dependents(tx, tenant_id)
+        if values + scopes > 0:
+            detail = f"The tenant still has {values} values and {scopes} directory entries; remove them first."
+            raise InUse(detail, count=values + scopes)
+        fact = TenantRemoved(tenant_id=tenant_id, version=current.version)
+        [position] = await append(tx, Feed.SETTINGS, [fact], author=author)
+        await store.delete_tenant(tx, tenant_id)
+    return position
+
+
+async def put_entry(
+    scope: Scope,
+    *,
+    facts: ScopeFacts,
+    attributes: CanonicalJson,
+    preconditions: Preconditions,
+    caller: Caller,
+    registry: Registry,
+) -> tuple[ScopeEntry, bool]:
+    """Say what is known of a scope; gives its entry, and whether it is new."""
+    _check_facts(scope, facts)
+    registry.gate.require(caller.principal, Action.WRITE, resource_of(scope, facts))
+    author = caller.author(registry.clock)
+    async with registry.database.transaction() as tx:
+        if not await store.lock_tenants(tx, [scope.tenant or ""]):
+            raise NotFound
+        current = await store.lock_entry(tx, scope)
+        if current is not None:
+            # Both ends of a move count: where the scope lies now, and where it is to lie.
+            registry.gate.require(caller.principal, Action.WRITE, resource_of(scope, current.facts))
+        _check_put(preconditions, current)
+        version = 1 if current is None else current.version + 1
+        [position] = await append(tx, Feed.SETTINGS, [ScopeDescribed(scope=scope, version=version)], author=author)
+        entry = ScopeEntry(
+            scope=scope,
+            facts=facts,
+            attributes=attributes,
+            version=version,
+            position=position,
+            created_at=author.at if current is None else current.created_at,
+            created_by=author.id if current is None else current.created_by,
+            updated_at=author.at,
+            updated_by=author.id,
+        )
+        await store.put_entry(tx, entry)
+    return entry, current is None
+
+
+async def delete_entry(scope: Scope, *, preconditions: Preconditions, caller: Caller, registry: Registry) -> Position:
+    """Forget what is known of a scope. Values set there stay."""
+    author = caller.author(registry.clock)
+    async with registry.database.transaction() as tx:
+        current = await store.lock_entry(tx, scope)
+        facts = ScopeFacts() if current is None else current.facts
+        registry.gate.require(caller.principal, Action.WRITE, resource_of(scope, facts))
+        if current is None:
+            raise NotFound
+        require_match(preconditions.if_match, change_tag(current.position))
+        fact = ScopeForgotten(scope=scope, version=current.version)
+        [position] = await append(tx, Feed.SETTINGS, [fact], author=author)
+        await store.delete_entry(tx, scope)
+    return position
+
+
+def resource_of(scope: Scope, facts: ScopeFacts) -> ScopeResource:
+    """The resource that the entry of a scope is."""
+    return ScopeResource(
+        tenant=scope.tenant or "",
+        level=scope.level.value,
+        scope_id=scope.scope_id,
+        territory=scope.scope_id if scope.level is Level.TERRITORY else facts.territory,
+        owner=facts.owner,
+    )
+
+
+def _check_put(preconditions: Preconditions, current: Tenant | ScopeEntry | None) -> None:
+    tag = None if current is None else change_tag(current.position)
+    check_put(if_match=preconditions.if_match, if_none_match=preconditions.if_none_match, current=tag)
+
+
+def _check_facts(scope: Scope, facts: ScopeFacts) -> None:
+    """What a level implies cannot be said otherwise."""
+    errors = []
+    if scope.level is Level.TERRITORY and facts.territory not in (None, scope.scope_id):
+        detail = "A TERRITORY scope lies in itself; leave territory out."
+        errors.append(Violation(pointer="#/territory", code="implied", detail=detail))
+    if scope.level is Level.USER and facts.owner not in (None, scope.scope_id):
+        detail = "A USER scope is owned by that user; leave owner out."
+        errors.append(Violation(pointer="#/owner", code="implied", detail=detail))
+    if errors:
+        raise Refused(errors=errors)

@@ -1,0 +1,199 @@
+"""`/api/settings/resolve/{key}` and `/api/settings/effective`: what holds for a context."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Response
+
+from app.domain.definition import MAX_KEY_CHARACTERS, require_key
+from app.domain.errors import Malformed, Violation
+from app.domain.resolution import State, Step
+from app.domain.scope import Chain, Context, Scope, chain_of
+from app.domain.tag import view_tag
+from app.kit.http import ApiRequest, Operation, api, encode, principal_salt, tagged, view
+from app.log.position import not_before
+from app.settings.effective import queries
+from app.settings.effective.queries import Effective, Explained
+from app.settings.effective.store import Selection
+from app.settings.http import caller_of, registry_of
+from app.settings.values.views import Key
+
+_TAG = "Effective values"
+_MIN_POSITION = "Setpoint-Min-Position"
+
+
+class ResolveQuery(Context, frozen=True, kw_only=True, rename="camel"):
+    """In which context."""
+
+    explain: bool = False
+
+
+class EffectiveQuery(Context, frozen=True, kw_only=True, rename="camel"):
+    """In which context, and which keys: named ones (`a,b`), or all with a prefix."""
+
+    keys: tuple[Key, ...] | None = None
+    prefix: Annotated[str, msgspec.Meta(max_length=MAX_KEY_CHARACTERS)] | None = None
+    explain: bool = False
+
+
+class ChainLink(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One scope of the chain and what became of its say. Hidden and unset ones have no details."""
+
+    scope: str
+    scope_id: str | None
+    state: State
+    value: Any = msgspec.UNSET
+    version: int | msgspec.UnsetType = msgspec.UNSET
+    updated_by: str | msgspec.UnsetType = msgspec.UNSET
+    updated_at: datetime | msgspec.UnsetType = msgspec.UNSET
+
+
+class EffectiveSetting(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What holds for a key. `scope` is the most specific scope it came from, DEFAULT when nothing is set."""
+
+    key: str
+    value: Any
+    scope: str
+    scope_id: str | None
+    etag: str | msgspec.UnsetType = msgspec.UNSET
+    chain: tuple[ChainLink, ...] | msgspec.UnsetType = msgspec.UNSET
+
+
+class OriginView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Where a value came from."""
+
+    scope: str
+    scope_id: str | None
+
+
+class EffectiveSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What holds, by key."""
+
+    values: dict[str, Any]
+    origins: dict[str, OriginView] | msgspec.UnsetType = msgspec.UNSET
+
+
+@api(
+    "GET",
+    "/api/settings/resolve/{key:str}",
+    Operation(
+        id="resolveSetting",
+        tag=_TAG,
+        summary="What holds for a key in a context",
+        query=ResolveQuery,
+        answer=EffectiveSetting,
+        errors=(404, 412),
+        headers=(_MIN_POSITION,),
+        conditional=True,
+    ),
+)
+async def resolve_setting(request: ApiRequest, key: str, params: ResolveQuery) -> Response[bytes]:
+    """`explain=true` adds the chain: folding the values of its won and merged links gives the value, byte for byte."""
+    registry = registry_of(request)
+    chain = _chain(request, params)
+    found = await not_before(
+        request.min_position(),
+        lambda: queries.effective_value(
+            chain, key, explained=params.explain, caller=caller_of(request), registry=registry
+        ),
+        wait_seconds=registry.config.min_position_wait_seconds,
+    )
+    # The tag stands in the body too, so it is made of the body without it: same content, same tag.
+    bare = _effective_setting(found)
+    tag = view_tag(encode(bare), salt=principal_salt(request.user))
+    return tagged(request, encode(msgspec.structs.replace(bare, etag=tag)), tag=tag, position=found.position)
+
+
+@api(
+    "GET",
+    "/api/settings/effective",
+    Operation(
+        id="effectiveSettings",
+        tag=_TAG,
+        summary="What holds for many keys in a context",
+        query=EffectiveQuery,
+        answer=EffectiveSettings,
+        errors=(404, 412),
+        headers=(_MIN_POSITION,),
+        conditional=True,
+    ),
+)
+async def effective_settings(request: ApiRequest, params: EffectiveQuery) -> Response[bytes]:
+    """All readable keys in order. `explain=true` adds where each value came from."""
+    registry = registry_of(request)
+    chain = _chain(request, params)
+    selection = _selection(params, max_keys=registry.config.max_bulk_keys)
+    found = await not_before(
+        request.min_position(),
+        lambda: queries.effective_values(chain, selection, caller=caller_of(request), registry=registry),
+        wait_seconds=registry.config.min_position_wait_seconds,
+    )
+    body = encode(_effective_settings(found, explain=params.explain))
+    return view(request, body, position=found.position, salt=principal_salt(request.user))
+
+
+HANDLERS = [resolve_setting, effective_settings]
+
+
+def _chain(request: ApiRequest, context: Context) -> Chain:
+    if context.tenant_id is None and request.user.tenant is not None:
+        context = msgspec.structs.replace(context, tenant_id=request.user.tenant)
+    return chain_of(context)
+
+
+def _selection(query: EffectiveQuery, *, max_keys: int) -> Selection:
+    if query.keys is None:
+        return Selection(prefix=query.prefix or "")
+    if query.prefix is not None:
+        raise _bad_keys("Name keys or a prefix, not both.")
+    if len(query.keys) > max_keys:
+        raise _bad_keys(f"At most {max_keys} keys can be read at once.")
+    return Selection(keys=tuple(sorted({require_key(key, pointer="/query/keys") for key in query.keys})))
+
+
+def _bad_keys(detail: str) -> Malformed:
+    return Malformed(detail, errors=[Violation(pointer="/query/keys", code="keys", detail=detail)])
+
+
+def _effective_setting(found: Explained) -> EffectiveSetting:
+    origin = found.effective.origin
+    return EffectiveSetting(
+        key=found.effective.key,
+        value=msgspec.Raw(found.effective.value),
+        scope=_level_of(origin),
+        scope_id=_scope_id_of(origin),
+        chain=tuple(_link(step) for step in found.steps) if found.steps else msgspec.UNSET,
+    )
+
+
+def _effective_settings(found: Effective, *, explain: bool) -> EffectiveSettings:
+    origins: Any = msgspec.UNSET
+    if explain:
+        origins = {
+            one.key: OriginView(scope=_level_of(one.origin), scope_id=_scope_id_of(one.origin)) for one in found.values
+        }
+    return EffectiveSettings(values={one.key: msgspec.Raw(one.value) for one in found.values}, origins=origins)
+
+
+def _link(step: Step) -> ChainLink:
+    said = step.contribution
+    return ChainLink(
+        scope=_level_of(step.scope),
+        scope_id=_scope_id_of(step.scope),
+        state=step.state,
+        value=msgspec.UNSET if step.value is None else msgspec.Raw(step.value),
+        version=msgspec.UNSET if said is None else said.version,
+        updated_by=msgspec.UNSET if said is None else said.updated_by,
+        updated_at=msgspec.UNSET if said is None else said.updated_at,
+    )
+
+
+def _level_of(scope: Scope | None) -> str:
+    return "DEFAULT" if scope is None else scope.level.value
+
+
+def _scope_id_of(scope: Scope | None) -> str | None:
+    return None if scope is None else scope.scope_id or None

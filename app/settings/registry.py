@@ -1,0 +1,32 @@
+"""What every use case of the registry works with, and on whose behalf."""
+
+from __future__ import annotations
+
+import msgspec
+
+from app.access.gate import Gate
+from app.config import Config
+from app.domain.access import Principal
+from app.kit.clock import Clock
+from app.kit.database import Database
+from app.log.append import Author
+
+
+class Registry(msgspec.Struct, frozen=True, kw_only=True):
+    """The collaborators of the registry's use cases, opened in app/main.py."""
+
+    database: Database
+    gate: Gate
+    clock: Clock
+    config: Config
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks, and in which request."""
+
+    principal: Principal
+    request_id: str
+
+    def author(self, clock: Clock) -> Author:
+        """The caller as the author of a change that is made now."""
+        return Author(id=self.principal.id, at=clock(), correlation_id=self.request_id)

@@ -1,0 +1,351 @@
+"""`/api/settings`: what is set at scopes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Response
+
+from app.domain.definition import MAX_KEY_CHARACTERS
+from app.domain.errors import Malformed, NotFound, Violation
+from app.domain.scope import Level, Scope, ScopeId, TenantId, scope_of
+from app.domain.tag import change_tag
+from app.kit import asgi
+from app.kit.http import MERGE_PATCH, ApiRequest, Operation, api, changed, encode, gone, paged, tagged
+from app.kit.paging import Page
+from app.log.position import not_before
+from app.settings.directory.http import PageQuery
+from app.settings.http import caller_of, registry_of
+from app.settings.values import commands, queries
+from app.settings.values.changes import Change, Done
+from app.settings.values.commands import Batch, fingerprint_of
+from app.settings.values.idempotency import parse_key
+from app.settings.values.views import (
+    BatchAnswer,
+    BatchBody,
+    BatchOperation,
+    HistoryItem,
+    Key,
+    NewSetting,
+    Replacement,
+    Setting,
+    batch_result,
+    history_view,
+    setting_view,
+)
+
+_TAG = "Settings"
+_MIN_POSITION = "Setpoint-Min-Position"
+
+
+class PlaceQuery(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Which value."""
+
+    scope: Level
+    key: Key
+    scope_id: ScopeId | None = None
+    tenant_id: TenantId | None = None
+
+
+class ListQuery(PageQuery, frozen=True, kw_only=True, rename="camel"):
+    """Which values."""
+
+    scope: Level
+    scope_id: ScopeId | None = None
+    tenant_id: TenantId | None = None
+    prefix: Annotated[str, msgspec.Meta(max_length=MAX_KEY_CHARACTERS)] = ""
+
+
+@api(
+    "GET",
+    "/api/settings",
+    Operation(
+        id="getSetting",
+        tag=_TAG,
+        summary="The value set for a key at a scope",
+        query=PlaceQuery,
+        answer=Setting,
+        errors=(404, 412),
+        headers=(_MIN_POSITION,),
+        conditional=True,
+    ),
+)
+async def get_setting(request: ApiRequest, params: PlaceQuery) -> Response[bytes]:
+    """What is set at exactly this scope; for what holds there, ask resolve."""
+    registry = registry_of(request)
+    scope = _scope(request, params.scope, params.scope_id, params.tenant_id)
+    found = await not_before(
+        request.min_position(),
+        lambda: queries.value_at(scope, params.key, caller=caller_of(request), registry=registry),
+        wait_seconds=registry.config.min_position_wait_seconds,
+    )
+    body = encode(setting_view(found.value))
+    return tagged(request, body, tag=change_tag(found.value.position), position=found.position)
+
+
+@api(
+    "GET",
+    "/api/settings/{setting_id:str}",
+    Operation(
+        id="getSettingById",
+        tag=_TAG,
+        summary="A value by its id",
+        answer=Setting,
+        errors=(404, 412),
+        headers=(_MIN_POSITION,),
+        conditional=True,
+    ),
+)
+async def get_setting_by_id(request: ApiRequest, setting_id: str) -> Response[bytes]:
+    """The same as by scope and key."""
+    registry = registry_of(request)
+    found = await not_before(
+        request.min_position(),
+        lambda: queries.value_by_id(_id(setting_id), caller=caller_of(request), registry=registry),
+        wait_seconds=registry.config.min_position_wait_seconds,
+    )
+    body = encode(setting_view(found.value))
+    return tagged(request, body, tag=change_tag(found.value.position), position=found.position)
+
+
+@api(
+    "POST",
+    "/api/settings",
+    Operation(
+        id="createSetting",
+        tag=_TAG,
+        summary="Set a value where none is",
+        answer=Setting,
+        status=201,
+        errors=(403, 404, 409, 422),
+    ),
+)
+async def create_setting(request: ApiRequest, data: NewSetting) -> Response[bytes]:
+    """Refused with pointers when the key is undefined, the level not allowed, or the schema says no."""
+    done = await commands.create_value(
+        _scope(request, data.scope, data.scope_id, data.tenant_id),
+        data.key,
+        data.value,
+        metadata=data.metadata,
+        caller=caller_of(request),
+        registry=registry_of(request),
+    )
+    return _changed(done, location=f"/api/settings/{done.value.id}")
+
+
+@api(
+    "PUT",
+    "/api/settings/{setting_id:str}",
+    Operation(
+        id="replaceSetting",
+        tag=_TAG,
+        summary="Replace a value",
+        answer=Setting,
+        errors=(403, 404, 412, 422, 428),
+        headers=("If-Match",),
+    ),
+)
+async def replace_setting(request: ApiRequest, setting_id: str, data: Replacement) -> Response[bytes]:
+    """Needs `If-Match` with the tag of the value it replaces."""
+    done = await commands.replace_value(
+        _id(setting_id),
+        data.value,
+        metadata=data.metadata,
+        if_match=request.if_match(),
+        caller=caller_of(request),
+        registry=registry_of(request),
+    )
+    return _changed(done)
+
+
+@api(
+    "PATCH",
+    "/api/settings/{setting_id:str}",
+    Operation(
+        id="patchSetting",
+        tag=_TAG,
+        summary="Change a value by a JSON merge patch",
+        answer=Setting,
+        errors=(403, 404, 412, 422, 428),
+        headers=("If-Match",),
+        media_type=MERGE_PATCH,
+    ),
+)
+async def patch_setting(request: ApiRequest, setting_id: str, data: dict[str, Any]) -> Response[bytes]:
+    """An RFC 7396 patch on `{value, metadata}`."""
+    done = await commands.patch_value(
+        _id(setting_id), data, if_match=request.if_match(), caller=caller_of(request), registry=registry_of(request)
+    )
+    return _changed(done)
+
+
+@api(
+    "DELETE",
+    "/api/settings/{setting_id:str}",
+    Operation(
+        id="unsetSetting",
+        tag=_TAG,
+        summary="Unset a value",
+        status=204,
+        errors=(403, 404, 412, 428),
+        headers=("If-Match",),
+    ),
+)
+async def unset_setting(request: ApiRequest, setting_id: str) -> Response[bytes]:
+    """What is more general holds from then on."""
+    done = await commands.unset_value(
+        _id(setting_id), if_match=request.if_match(), caller=caller_of(request), registry=registry_of(request)
+    )
+    return gone(position=done.position)
+
+
+@api(
+    "GET",
+    "/api/settings/list",
+    Operation(
+        id="listSettings",
+        tag=_TAG,
+        summary="Values set at one scope",
+        query=ListQuery,
+        answer=Page[Setting],
+        errors=(404,),
+        conditional=True,
+    ),
+)
+async def list_settings(request: ApiRequest, params: ListQuery) -> Response[bytes]:
+    """In order of their keys, as far as your clearance goes."""
+    position, page = await queries.values_at(
+        _scope(request, params.scope, params.scope_id, params.tenant_id),
+        prefix=params.prefix,
+        cursor=params.cursor,
+        limit=params.limit,
+        caller=caller_of(request),
+        registry=registry_of(request),
+    )
+    views = Page(items=tuple(setting_view(one) for one in page.items), next=page.next)
+    return paged(request, views, position=position)
+
+
+@api(
+    "GET",
+    "/api/settings/{setting_id:str}/history",
+    Operation(
+        id="getSettingHistory",
+        tag=_TAG,
+        summary="Versions of a value, newest first",
+        query=PageQuery,
+        answer=Page[HistoryItem],
+        errors=(404,),
+        conditional=True,
+    ),
+)
+async def get_history(request: ApiRequest, setting_id: str, params: PageQuery) -> Response[bytes]:
+    """Every version ever, the removal too."""
+    position, page = await queries.history(
+        _id(setting_id),
+        cursor=params.cursor,
+        limit=params.limit,
+        caller=caller_of(request),
+        registry=registry_of(request),
+    )
+    views = Page(items=tuple(history_view(one) for one in page.items), next=page.next)
+    return paged(request, views, position=position)
+
+
+@api(
+    "POST",
+    "/api/settings/batch",
+    Operation(
+        id="applyBatch",
+        tag=_TAG,
+        summary="Change several values, all or none",
+        answer=BatchAnswer,
+        errors=(403, 404, 409, 412, 422),
+        headers=("Idempotency-Key",),
+        answer_headers=("Idempotency-Replayed",),
+    ),
+)
+async def apply_batch(request: ApiRequest, data: BatchBody) -> Response[bytes]:
+    """Every wrong operation is listed with its index. `dryRun` judges and changes nothing."""
+    registry = registry_of(request)
+    _require_count(data, registry.config.max_batch_operations)
+    header = asgi.header(request.scope, b"idempotency-key")
+    batch = Batch(
+        changes=tuple(_change(request, index, operation) for index, operation in enumerate(data.operations)),
+        dry_run=data.dry_run,
+        idempotency_key=parse_key(header),
+        fingerprint=fingerprint_of(data),
+    )
+    outcome = await commands.apply_batch(
+        batch, render=lambda done: _batch_body(done, data.dry_run), caller=caller_of(request), registry=registry
+    )
+    headers = {"setpoint-position": str(outcome.position), "cache-control": "no-store"}
+    if outcome.replayed:
+        headers["idempotency-replayed"] = "true"
+    return Response(outcome.answer, status_code=200, headers=headers, media_type="application/json")
+
+
+HANDLERS = [
+    get_setting,
+    get_setting_by_id,
+    create_setting,
+    replace_setting,
+    patch_setting,
+    unset_setting,
+    list_settings,
+    get_history,
+    apply_batch,
+]
+
+
+def _scope(request: ApiRequest, level: Level, scope_id: str | None, tenant_id: str | None) -> Scope:
+    tenant = tenant_id if tenant_id is not None else request.user.tenant
+    return scope_of(level, tenant=tenant, scope_id=scope_id)
+
+
+def _id(text: str) -> UUID:
+    """The id in a path; what is none is the id of nothing."""
+    try:
+        setting_id = UUID(text)
+    except ValueError:
+        raise NotFound from None
+    if str(setting_id) != text.lower():  # one thing has one path: no braces, no urn:uuid:, no missing dashes
+        raise NotFound
+    return setting_id
+
+
+def _changed(done: Done, *, location: str | None = None) -> Response[bytes]:
+    tag = change_tag(done.position)
+    return changed(encode(setting_view(done.value)), tag=tag, position=done.position, location=location)
+
+
+def _change(request: ApiRequest, index: int, operation: BatchOperation) -> Change:
+    sets = operation.op == "set"
+    if sets is (operation.value is msgspec.UNSET):
+        detail = "A set needs a value." if sets else "An unset takes no value."
+        raise Malformed(
+            detail,
+            errors=[Violation(pointer=f"#/operations/{index}/value", code="value", detail=detail, index=index)],
+        )
+    return Change(
+        how="batch-set" if sets else "batch-unset",
+        scope=_scope(request, operation.scope, operation.scope_id, operation.tenant_id),
+        key=operation.key,
+        value=operation.value,
+        metadata=operation.metadata,
+        if_match=operation.if_match,
+    )
+
+
+def _require_count(data: BatchBody, limit: int) -> None:
+    if len(data.operations) > limit:
+        detail = f"A batch has at most {limit} operations."
+        raise Malformed(detail, errors=[Violation(pointer="#/operations", code="too-many", detail=detail)])
+
+
+def _batch_body(done: Sequence[Done], dry_run: bool) -> bytes:
+    results = tuple(batch_result(index, one, dry_run=dry_run) for index, one in enumerate(done))
+    return encode(BatchAnswer(results=results, dry_run=dry_run))

@@ -1,0 +1,94 @@
+"""Reading what is set at scopes, as opposed to what holds in a context."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from app.domain.access import UNKNOWN, Action, ScopeFacts, facts_of, setting_at
+from app.domain.definition import Sensitivity, is_key
+from app.domain.errors import NotFound
+from app.domain.position import Position
+from app.domain.scope import Scope
+from app.domain.value import SettingValue
+from app.kit.paging import Page, after_cursor, page_of
+from app.settings.definitions import store as definitions
+from app.settings.directory import store as directory
+from app.settings.registry import Caller, Registry
+from app.settings.values import store
+from app.settings.values.store import Found, Version
+
+_LATEST = 2**31 - 1  # before this version: all of them
+
+
+async def value_at(scope: Scope, key: str, *, caller: Caller, registry: Registry) -> Found:
+    """The value set for a key at a scope. Raises NotFound when there is none, or none to be seen."""
+    if not is_key(key):
+        raise NotFound
+    async with registry.database.connection() as connection:
+        found = await store.at(connection, scope, key)
+    return _readable(found, caller=caller, registry=registry)
+
+
+async def value_by_id(setting_id: UUID, *, caller: Caller, registry: Registry) -> Found:
+    """The value with this id. Raises NotFound when there is none, or none to be seen."""
+    async with registry.database.connection() as connection:
+        found = await store.by_id(connection, setting_id)
+    return _readable(found, caller=caller, registry=registry)
+
+
+async def values_at(
+    scope: Scope, *, prefix: str, cursor: str | None, limit: int, caller: Caller, registry: Registry
+) -> tuple[Position, Page[SettingValue]]:
+    """What is set at a scope, in order of the keys. Raises NotFound when the caller may see nothing there."""
+    question = f"settings/{scope.path}/{prefix}"
+    after = after_cursor(cursor, question=question) or ""
+    async with registry.database.connection() as connection:
+        entries = await directory.facts_at(connection, [scope])
+        facts = facts_of(scope, entries.get(scope.path, UNKNOWN))
+        readable = _readable_sensitivities(scope, facts, caller=caller, registry=registry)
+        position, found = await store.page(
+            connection, scope, after=after, prefix=prefix, sensitivities=readable, limit=limit + 1
+        )
+    return position, page_of(found, limit=limit, question=question, after=[one.key for one in found])
+
+
+async def history(
+    setting_id: UUID, *, cursor: str | None, limit: int, caller: Caller, registry: Registry
+) -> tuple[Position, Page[Version]]:
+    """Every version of a value, its removal too, newest first. Raises NotFound when there are none to be seen."""
+    question = f"history/{setting_id}"
+    before = after_cursor(cursor, question=question)
+    async with registry.database.connection() as connection:
+        position, found = await store.history(
+            connection, setting_id, before=_LATEST if before is None else int(before), limit=limit + 1
+        )
+        if not found:
+            raise NotFound
+        entries = await directory.facts_at(connection, [found[0].scope])
+        _, definition = await definitions.one(connection, found[0].key)
+    # The definition of what is long unset may be gone; nobody then knows how sensitive it was, so it counts as secret.
+    sensitivity = Sensitivity.SECRET if definition is None else definition.sensitivity
+    facts = facts_of(found[0].scope, entries.get(found[0].scope.path, UNKNOWN))
+    registry.gate.require(caller.principal, Action.READ, setting_at(found[0].scope, facts, sensitivity))
+    return position, page_of(found, limit=limit, question=question, after=[str(one.version) for one in found])
+
+
+def _readable(found: Found | None, *, caller: Caller, registry: Registry) -> Found:
+    if found is None:
+        raise NotFound
+    facts = facts_of(found.value.scope, found.facts)
+    registry.gate.require(caller.principal, Action.READ, setting_at(found.value.scope, facts, found.sensitivity))
+    return found
+
+
+def _readable_sensitivities(
+    scope: Scope, facts: ScopeFacts, *, caller: Caller, registry: Registry
+) -> list[Sensitivity]:
+    readable = [
+        sensitivity
+        for sensitivity in Sensitivity
+        if registry.gate.allows(caller.principal, Action.READ, setting_at(scope, facts, sensitivity))
+    ]
+    if not readable:
+        raise NotFound
+    return readable
