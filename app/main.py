@@ -25,6 +25,7 @@ from app.kit.database import Database, open_database
 from app.kit.edge import edge
 from app.kit.http import ApiRequest
 from app.kit.logs import configure_logs
+from app.kit.methods import Methods, answering_options
 from app.kit.problems import MethodNotAllowed, problem_of
 from app.kit.redis_client import open_redis
 from app.operations import http as operations_http
@@ -74,8 +75,9 @@ def create_app(config: Config, *, clock: Clock = utc_now) -> asgi.App:
             app.state.health = _health(database, redis, clock=clock)
             yield
 
+    handlers = [*HANDLERS, openapi.handler(HANDLERS, config=config)]
     app = Litestar(
-        route_handlers=[*HANDLERS, openapi.handler(HANDLERS, config=config)],
+        route_handlers=handlers,
         lifespan=[resources],
         request_class=ApiRequest,
         exception_handlers={HTTPException: _http_problem, SetpointError: _problem, Exception: _escaped},
@@ -84,7 +86,9 @@ def create_app(config: Config, *, clock: Clock = utc_now) -> asgi.App:
         logging_config=None,
     )
     app.state.config = config
-    return edge(authenticated(cast(asgi.App, app), authenticator=authenticator))
+    app.state.methods = Methods(handlers)
+    routed = answering_options(cast(asgi.App, app), methods=app.state.methods)
+    return edge(authenticated(routed, authenticator=authenticator))
 
 
 async def _redis(stack: AsyncExitStack, config: Config) -> Redis | None:
@@ -110,7 +114,7 @@ def _http_problem(request: Request[Any, Any, Any], error: HTTPException) -> Resp
     if isinstance(error, NotFoundException):
         return _problem(request, NotFound())
     if isinstance(error, MethodNotAllowedException):
-        return _problem(request, MethodNotAllowed(openapi.allowed_methods(HANDLERS, request.scope["path"])))
+        return _problem(request, MethodNotAllowed(request.app.state.methods.allow(request.scope["path"]) or "OPTIONS"))
     if error.status_code < 500:  # noqa: PLR2004 - what remains is a request that Litestar could not read
         return _problem(request, Malformed())
     raise error

@@ -39,17 +39,21 @@ CACHING = {
 class ApiRequest(Request[Principal, None, Any]):
     """A request of an authenticated principal, whose body is read strictly."""
 
+    _read: bytes | None = None
+
     async def json(self) -> Any:
         """The body as the type that the handler declares for `data`. Raises Malformed, TooLarge, …"""
         handler = cast(Any, self.scope["route_handler"])
         _require_media_type(self.scope, handler.opt.get("media_type", JSON))
-        body = await self.body()
-        if not body:
-            raise Malformed("The body is empty; JSON is expected.")
-        return decode_strictly(body, handler.parsed_data_field.annotation)
+        return decode_strictly(await self.body(), handler.parsed_data_field.annotation)
 
     async def body(self) -> bytes:
-        """The body, read no further than the configured limit."""
+        """The body, read once and no further than the configured limit."""
+        if self._read is None:
+            self._read = await self._read_body()
+        return self._read
+
+    async def _read_body(self) -> bytes:
         limit = self.app.state.config.max_body_bytes
         declared = self.headers.get("content-length", "0")
         if declared.isdigit() and int(declared) > limit:

@@ -116,17 +116,6 @@ def handler(handlers: Iterable[HTTPRouteHandler], *, config: Config) -> HTTPRout
     return openapi
 
 
-def allowed_methods(handlers: Iterable[HTTPRouteHandler], path: str) -> str:
-    """The methods that a path answers, for the Allow header."""
-    methods: set[str] = set()
-    for one in handlers:
-        if any(re.fullmatch(re.sub(r"\{\w+:str\}", "[^/]+", pattern), path.rstrip("/")) for pattern in one.paths):
-            methods |= set(one.http_methods)
-    if "GET" in methods:
-        methods.add("HEAD")
-    return ", ".join(sorted({*methods, "OPTIONS"}))
-
-
 def document(handlers: Iterable[HTTPRouteHandler], *, config: Config) -> dict[str, Any]:
     """The OpenAPI 3.1 document of these handlers, with the limits of this configuration."""
     documented = [(one, cast(Operation, one.opt["operation"])) for one in handlers]
