@@ -123,9 +123,15 @@ def scope_of(level: Level, *, tenant: str | None, scope_id: str | None) -> Scope
         return Scope(level, tenant, tenant)
     if scope_id is None:
         raise _bad_scope_id(f"A scope at {level} needs a scopeId.")
-    if not _is_id(_is_scope_id, scope_id):
-        raise _bad_scope_id(f"A scopeId has 1 to {MAX_ID_CHARACTERS} printable characters and no space at its ends.")
-    return Scope(level, tenant, scope_id)
+    return Scope(level, tenant, require_scope_id(scope_id))
+
+
+def require_scope_id(text: str, *, pointer: str = "#/scopeId") -> str:
+    """The text, if it may be the id of a scope; raises Malformed with the rule if not."""
+    if not _is_id(_is_scope_id, text):
+        detail = f"An id has 1 to {MAX_ID_CHARACTERS} printable characters and no space at its ends."
+        raise Malformed(detail, errors=[Violation(pointer=pointer, code="scope-id", detail=detail)])
+    return text
 
 
 def require_tenant_id(text: str) -> str:

@@ -10,7 +10,7 @@ from app.domain.errors import InUse, NotFound, Refused, Violation
 from app.domain.event import Feed, ScopeDescribed, ScopeForgotten, TenantRegistered, TenantRemoved
 from app.domain.position import Position
 from app.domain.precondition import check_put, require_match
-from app.domain.scope import Level, Scope, require_tenant_id
+from app.domain.scope import Level, Scope, require_scope_id, require_tenant_id
 from app.domain.tag import change_tag
 from app.log.append import append
 from app.settings.directory import store
@@ -144,7 +144,10 @@ def _check_put(preconditions: Preconditions, current: Tenant | ScopeEntry | None
 
 
 def _check_facts(scope: Scope, facts: ScopeFacts) -> None:
-    """What a level implies cannot be said otherwise."""
+    """Facts name scopes by their ids, and what a level implies cannot be said otherwise."""
+    for name, scope_id in (("territory", facts.territory), ("owner", facts.owner)):
+        if scope_id is not None:
+            require_scope_id(scope_id, pointer=f"#/{name}")
     errors = []
     if scope.level is Level.TERRITORY and facts.territory not in (None, scope.scope_id):
         detail = "A TERRITORY scope lies in itself; leave territory out."
