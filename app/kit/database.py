@@ -9,14 +9,14 @@ The reset query must be overridden on the class; the `reset` argument of the poo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 import asyncpg
 
 from app.config import Config
-from app.domain.errors import Unavailable
+from app.domain.errors import AlreadyExists, Unavailable
 
 MIN_SERVER_VERSION = 150_000  # UNIQUE NULLS NOT DISTINCT, security invoker views: nothing older is tested
 IDLE_IN_TRANSACTION_SECONDS = 10  # a worker that dies in a transaction must not hold the counter row longer
@@ -25,6 +25,8 @@ LOCK_SECONDS = 3  # the longest a writer queues behind others before it answers 
 # What is passed to stores inside a transaction, and what comes back.
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Row: TypeAlias = asyncpg.Record
+
+T = TypeVar("T")
 
 _UNREACHABLE = (
     OSError,
@@ -137,6 +139,23 @@ async def _close(pool: asyncpg.Pool[asyncpg.Record]) -> None:
 
 def _milliseconds(seconds: float) -> str:
     return str(int(seconds * 1000))
+
+
+async def creating(work: Callable[[], Awaitable[T]]) -> T:
+    """
+    What `work` gives; once more from the start if another writer created the same thing meanwhile.
+
+    Two who create look, find nothing, and insert; the second insert fails on the unique index. Looking again it finds
+    what the first made, and can say so. `work` opens its own transaction.
+    """
+    try:
+        return await work()
+    except asyncpg.UniqueViolationError:
+        pass
+    try:
+        return await work()
+    except asyncpg.UniqueViolationError as error:  # made, removed and made again while we looked
+        raise AlreadyExists from error
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from app.domain.position import Position
 from app.domain.precondition import check_put, require_match
 from app.domain.scope import Level
 from app.domain.tag import change_tag
-from app.kit.database import Connection
+from app.kit.database import Connection, creating
 from app.log.append import Author, append
 from app.settings.definitions import store
 from app.settings.definitions.store import StoredValue
@@ -61,19 +61,22 @@ async def put_definition(
     """
     require_key(draft.key, pointer="/path/key")
     author = caller.author(registry.clock)
-    async with registry.database.transaction() as tx:
-        current = await store.lock(tx, draft.key)
-        _require_write(draft, current, caller=caller, registry=registry)
-        tag = None if current is None else change_tag(current.position)
-        check_put(if_match=preconditions.if_match, if_none_match=preconditions.if_none_match, current=tag)
-        definition = _drafted(draft, current, author)
-        check_definition(definition)
-        if current is not None:
-            await _require_unbroken(tx, definition)
-        if dry_run:
-            return definition, current is None
-        definition = await _store(tx, definition, is_new=current is None, author=author)
-    return definition, current is None
+
+    async def work() -> tuple[SettingDefinition, bool]:
+        async with registry.database.transaction() as tx:
+            current = await store.lock(tx, draft.key)
+            _require_write(draft, current, caller=caller, registry=registry)
+            tag = None if current is None else change_tag(current.position)
+            check_put(if_match=preconditions.if_match, if_none_match=preconditions.if_none_match, current=tag)
+            definition = _drafted(draft, current, author)
+            check_definition(definition)
+            if current is not None:
+                await _require_unbroken(tx, definition)
+            if not dry_run:
+                definition = await _store(tx, definition, is_new=current is None, author=author)
+        return definition, current is None
+
+    return await creating(work)
 
 
 async def delete_definition(key: str, *, preconditions: Preconditions, caller: Caller, registry: Registry) -> Position:
@@ -155,5 +158,5 @@ async def _store(tx: Connection, definition: SettingDefinition, *, is_new: bool,
     kind = DefinitionCreated if is_new else DefinitionChanged
     [position] = await append(tx, Feed.SETTINGS, [kind(key=definition.key, version=definition.version)], author=author)
     stored = msgspec.structs.replace(definition, position=position)
-    await store.put(tx, stored)
+    await store.put(tx, stored, is_new=is_new)
     return stored

@@ -41,14 +41,13 @@ SELECT {SETTINGS_POSITION} AS feed_position, ARRAY(
     SELECT ROW({COLUMNS}) FROM setting_definition
     WHERE key > $1 AND starts_with(key, $2) AND key >= $2 AND sensitivity = ANY($3::text[])
     ORDER BY key LIMIT $4) AS items"""
-_PUT = f"""
+_INSERT = f"""
 INSERT INTO setting_definition ({COLUMNS})
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
-ON CONFLICT (key) DO UPDATE SET title = excluded.title, description = excluded.description, schema = excluded.schema,
-    default_value = excluded.default_value, merge_strategy = excluded.merge_strategy, levels = excluded.levels,
-    sensitivity = excluded.sensitivity, owner = excluded.owner, tags = excluded.tags,
-    deprecated = excluded.deprecated, version = excluded.version, position = excluded.position,
-    updated_at = excluded.updated_at, updated_by = excluded.updated_by"""
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"""
+_UPDATE = f"""
+UPDATE setting_definition SET ({COLUMNS})
+    = ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+WHERE key = $1"""
 _DELETE = "DELETE FROM setting_definition WHERE key = $1"
 # Index: setting_value_by_key.
 _COUNT_VALUES = "SELECT count(*) FROM setting_value WHERE key = $1"
@@ -83,10 +82,10 @@ async def page(
     return _listed(await connection.fetchrow(_PAGE, after, prefix, names, limit))
 
 
-async def put(tx: Connection, definition: SettingDefinition) -> None:
-    """Create or change a definition."""
+async def put(tx: Connection, definition: SettingDefinition, *, is_new: bool) -> None:
+    """Create or change a definition. Raises asyncpg.UniqueViolationError when another writer created it first."""
     await tx.execute(
-        _PUT,
+        _INSERT if is_new else _UPDATE,
         definition.key,
         definition.title,
         definition.description,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from app.domain.access import Action, ScopeFacts, ScopeResource, TenantResource
@@ -12,7 +14,8 @@ from app.domain.position import Position
 from app.domain.precondition import check_put, require_match
 from app.domain.scope import Level, Scope, require_scope_id, require_tenant_id
 from app.domain.tag import change_tag
-from app.log.append import append
+from app.kit.database import creating
+from app.log.append import Author, append
 from app.settings.directory import store
 from app.settings.directory.store import ScopeEntry, Tenant
 from app.settings.registry import Caller, Registry
@@ -31,25 +34,19 @@ async def put_tenant(
     """Create a tenant or rename it; gives it, and whether it is new."""
     registry.gate.require(caller.principal, Action.WRITE, TenantResource(tenant=require_tenant_id(tenant_id)))
     author = caller.author(registry.clock)
-    async with registry.database.transaction() as tx:
-        current = await store.lock_tenant(tx, tenant_id)
-        _check_put(preconditions, current)
-        version = 1 if current is None else current.version + 1
-        [position] = await append(
-            tx, Feed.SETTINGS, [TenantRegistered(tenant_id=tenant_id, version=version)], author=author
-        )
-        tenant = Tenant(
-            id=tenant_id,
-            name=name,
-            version=version,
-            position=position,
-            created_at=author.at if current is None else current.created_at,
-            created_by=author.id if current is None else current.created_by,
-            updated_at=author.at,
-            updated_by=author.id,
-        )
-        await store.put_tenant(tx, tenant)
-    return tenant, current is None
+
+    async def work() -> tuple[Tenant, bool]:
+        async with registry.database.transaction() as tx:
+            current = await store.lock_tenant(tx, tenant_id)
+            _check_put(preconditions, current)
+            version = 1 if current is None else current.version + 1
+            fact = TenantRegistered(tenant_id=tenant_id, version=version)
+            [position] = await append(tx, Feed.SETTINGS, [fact], author=author)
+            tenant = Tenant(id=tenant_id, name=name, **_signed(current, version, position, author))
+            await (store.insert_tenant if current is None else store.update_tenant)(tx, tenant)
+        return tenant, current is None
+
+    return await creating(work)
 
 
 async def delete_tenant(
@@ -86,29 +83,25 @@ async def put_entry(
     _check_facts(scope, facts)
     registry.gate.require(caller.principal, Action.WRITE, resource_of(scope, facts))
     author = caller.author(registry.clock)
-    async with registry.database.transaction() as tx:
-        if not await store.lock_tenants(tx, [scope.tenant or ""]):
-            raise NotFound
-        current = await store.lock_entry(tx, scope)
-        if current is not None:
-            # Both ends of a move count: where the scope lies now, and where it is to lie.
-            registry.gate.require(caller.principal, Action.WRITE, resource_of(scope, current.facts))
-        _check_put(preconditions, current)
-        version = 1 if current is None else current.version + 1
-        [position] = await append(tx, Feed.SETTINGS, [ScopeDescribed(scope=scope, version=version)], author=author)
-        entry = ScopeEntry(
-            scope=scope,
-            facts=facts,
-            attributes=attributes,
-            version=version,
-            position=position,
-            created_at=author.at if current is None else current.created_at,
-            created_by=author.id if current is None else current.created_by,
-            updated_at=author.at,
-            updated_by=author.id,
-        )
-        await store.put_entry(tx, entry)
-    return entry, current is None
+
+    async def work() -> tuple[ScopeEntry, bool]:
+        async with registry.database.transaction() as tx:
+            if not await store.lock_tenants(tx, [scope.tenant or ""]):
+                raise NotFound
+            current = await store.lock_entry(tx, scope)
+            if current is not None:
+                # Both ends of a move count: where the scope lies now, and where it is to lie.
+                registry.gate.require(caller.principal, Action.WRITE, resource_of(scope, current.facts))
+            _check_put(preconditions, current)
+            version = 1 if current is None else current.version + 1
+            fact = ScopeDescribed(scope=scope, version=version)
+            [position] = await append(tx, Feed.SETTINGS, [fact], author=author)
+            signed = _signed(current, version, position, author)
+            entry = ScopeEntry(scope=scope, facts=facts, attributes=attributes, **signed)
+            await (store.insert_entry if current is None else store.update_entry)(tx, entry)
+        return entry, current is None
+
+    return await creating(work)
 
 
 async def delete_entry(scope: Scope, *, preconditions: Preconditions, caller: Caller, registry: Registry) -> Position:
@@ -136,6 +129,18 @@ def resource_of(scope: Scope, facts: ScopeFacts) -> ScopeResource:
         territory=scope.scope_id if scope.level is Level.TERRITORY else facts.territory,
         owner=facts.owner,
     )
+
+
+def _signed(current: Tenant | ScopeEntry | None, version: int, position: Position, author: Author) -> dict[str, Any]:
+    """The members that say which version this is, and who made the first and this one."""
+    return {
+        "version": version,
+        "position": position,
+        "created_at": author.at if current is None else current.created_at,
+        "created_by": author.id if current is None else current.created_by,
+        "updated_at": author.at,
+        "updated_by": author.id,
+    }
 
 
 def _check_put(preconditions: Preconditions, current: Tenant | ScopeEntry | None) -> None:

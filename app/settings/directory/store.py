@@ -58,10 +58,9 @@ _LOCK_TENANT = f"SELECT {_TENANT_COLUMNS} FROM tenant WHERE id = $1 FOR UPDATE"
 _TENANTS = f"""
 SELECT {SETTINGS_POSITION} AS feed_position, ARRAY(
     SELECT ROW({_TENANT_COLUMNS}) FROM tenant WHERE id > $1 ORDER BY id LIMIT $2) AS items"""
-_PUT_TENANT = f"""
-INSERT INTO tenant ({_TENANT_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-ON CONFLICT (id) DO UPDATE SET name = excluded.name, version = excluded.version, position = excluded.position,
-    updated_at = excluded.updated_at, updated_by = excluded.updated_by"""
+_INSERT_TENANT = f"INSERT INTO tenant ({_TENANT_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+_UPDATE_TENANT = """
+UPDATE tenant SET name = $2, version = $3, position = $4, updated_at = $5, updated_by = $6 WHERE id = $1"""
 # Indexes: setting_value_by_tenant, scope_by_tenant.
 _COUNT_DEPENDENTS = """
 SELECT (SELECT count(*) FROM setting_value WHERE tenant = $1) AS setting_values,
@@ -83,11 +82,12 @@ SELECT {SETTINGS_POSITION} AS feed_position, ARRAY(
     WHERE tenant = $1 AND scope_path > $2 AND ($3::text IS NULL OR level = $3)
       AND ($4::text IS NULL OR coalesce(CASE level WHEN 'TERRITORY' THEN scope_id END, territory) = $4)
     ORDER BY scope_path LIMIT $5) AS items"""
-_PUT_ENTRY = f"""
-INSERT INTO scope ({_ENTRY_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-ON CONFLICT (scope_path) DO UPDATE SET territory = excluded.territory, owner = excluded.owner,
-    attributes = excluded.attributes, version = excluded.version, position = excluded.position,
-    updated_at = excluded.updated_at, updated_by = excluded.updated_by"""
+_INSERT_ENTRY = f"""
+INSERT INTO scope ({_ENTRY_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"""
+_UPDATE_ENTRY = """
+UPDATE scope SET territory = $2, owner = $3, attributes = $4, version = $5, position = $6, updated_at = $7,
+    updated_by = $8
+WHERE scope_path = $1"""
 _DELETE_ENTRY = "DELETE FROM scope WHERE scope_path = $1"
 
 
@@ -108,19 +108,15 @@ async def tenants(connection: Connection, *, after: str, limit: int) -> tuple[Po
     return _listed(row, _tenant)
 
 
-async def put_tenant(tx: Connection, tenant: Tenant) -> None:
-    """Create or change a tenant."""
-    await tx.execute(
-        _PUT_TENANT,
-        tenant.id,
-        tenant.name,
-        tenant.version,
-        tenant.position,
-        tenant.created_at,
-        tenant.created_by,
-        tenant.updated_at,
-        tenant.updated_by,
-    )
+async def insert_tenant(tx: Connection, tenant: Tenant) -> None:
+    """Create a tenant. Raises asyncpg.UniqueViolationError when another writer was first."""
+    await tx.execute(_INSERT_TENANT, *msgspec.structs.astuple(tenant))
+
+
+async def update_tenant(tx: Connection, tenant: Tenant) -> None:
+    """Change a tenant."""
+    changed = (tenant.name, tenant.version, tenant.position, tenant.updated_at, tenant.updated_by)
+    await tx.execute(_UPDATE_TENANT, tenant.id, *changed)
 
 
 async def count_dependents(tx: Connection, tenant_id: str) -> tuple[int, int]:
@@ -159,10 +155,10 @@ async def entries(
     return _listed(await connection.fetchrow(_ENTRIES, tenant, after, level_name, territory, limit), _entry)
 
 
-async def put_entry(tx: Connection, entry: ScopeEntry) -> None:
-    """Create or change an entry."""
+async def insert_entry(tx: Connection, entry: ScopeEntry) -> None:
+    """Create an entry. Raises asyncpg.UniqueViolationError when another writer was first."""
     await tx.execute(
-        _PUT_ENTRY,
+        _INSERT_ENTRY,
         entry.scope.tenant,
         entry.scope.level.value,
         entry.scope.scope_id,
@@ -173,6 +169,21 @@ async def put_entry(tx: Connection, entry: ScopeEntry) -> None:
         entry.position,
         entry.created_at,
         entry.created_by,
+        entry.updated_at,
+        entry.updated_by,
+    )
+
+
+async def update_entry(tx: Connection, entry: ScopeEntry) -> None:
+    """Change an entry."""
+    await tx.execute(
+        _UPDATE_ENTRY,
+        entry.scope.path,
+        entry.facts.territory,
+        entry.facts.owner,
+        entry.attributes.decode(),
+        entry.version,
+        entry.position,
         entry.updated_at,
         entry.updated_by,
     )

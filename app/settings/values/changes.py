@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from typing import Any, Literal, NoReturn
 from uuid import UUID
 
-import asyncpg
 import msgspec
 
 from app.domain.access import UNKNOWN, Action, ScopeFacts, facts_of, setting_at
@@ -35,7 +34,7 @@ from app.domain.scope import Scope
 from app.domain.tag import change_tag
 from app.domain.value import SettingValue, patched, size_violations
 from app.kit.clock import new_id
-from app.kit.database import Connection
+from app.kit.database import Connection, creating
 from app.log.append import Author, append
 from app.settings.definitions import store as definitions
 from app.settings.directory import store as directory
@@ -98,15 +97,13 @@ async def judge_access(tx: Connection, changes: Sequence[Change], *, caller: Cal
 
 async def apply_alone(change: Change, *, caller: Caller, registry: Registry) -> Done:
     """Carry out one change in a transaction of its own."""
-    for last_try in (False, True):
-        try:
-            async with registry.database.transaction() as tx:
-                [done] = await apply(tx, [change], caller=caller, registry=registry)
-                return done
-        except asyncpg.UniqueViolationError:
-            if last_try:
-                raise AlreadyExists from None
-    raise AssertionError("the loop returns or raises")  # pragma: no cover
+
+    async def work() -> Done:
+        async with registry.database.transaction() as tx:
+            [done] = await apply(tx, [change], caller=caller, registry=registry)
+        return done
+
+    return await creating(work)
 
 
 async def _lock(tx: Connection, changes: Sequence[Change]) -> Ground:

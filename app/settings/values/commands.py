@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import msgspec
 
-from app.domain.errors import AlreadyExists, Malformed, NotFound, Refused, Violation
+from app.domain.errors import Malformed, NotFound, Refused, Violation
 from app.domain.position import Position
 from app.domain.scope import Scope
-from app.kit.database import Connection
+from app.kit.database import Connection, creating
 from app.settings.registry import Caller, Registry
 from app.settings.values import idempotency, store
 from app.settings.values.changes import Change, Done, apply, apply_alone, judge_access
@@ -96,16 +95,15 @@ async def apply_batch(
     anew.
     """
     _require_distinct(batch.changes)
-    for last_try in (False, True):
-        try:
-            async with registry.database.transaction() as tx:
-                return await _apply_batch(tx, batch, render=render, caller=caller, registry=registry)
-        except _DryRun as run:
-            return Outcome(answer=render(run.done), position=Position(run.done[0].position - 1))
-        except asyncpg.UniqueViolationError:
-            if last_try:
-                raise AlreadyExists from None
-    raise AssertionError("the loop returns or raises")  # pragma: no cover
+
+    async def work() -> Outcome:
+        async with registry.database.transaction() as tx:
+            return await _apply_batch(tx, batch, render=render, caller=caller, registry=registry)
+
+    try:
+        return await creating(work)
+    except _DryRun as run:
+        return Outcome(answer=render(run.done), position=Position(run.done[0].position - 1))
 
 
 def fingerprint_of(body: object) -> bytes:
