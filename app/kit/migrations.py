@@ -2,15 +2,14 @@
 Applying migrations: Piccolo's, under a lock, with a clear word when something is in the way.
 
 Piccolo takes no lock of its own, so two nodes that start together would both migrate; a session lock on a connection
-of ours makes the second one wait and find nothing to do. Piccolo and its imports stay out of serving workers: this
-module imports them when asked to migrate, and not at all when a look at the bookkeeping says there is nothing to do.
+of ours makes the second one wait and find nothing to do. Piccolo runs in a process of its own, and not at all when a
+look at the bookkeeping says there is nothing to do: workers are forked from the process that migrates, and are to
+carry none of it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import io
 import os
 import re
 import sys
@@ -22,6 +21,7 @@ import asyncpg
 LOCK_KEY = 7203411  # any number nobody else uses on this database
 LOCK_WAIT_SECONDS = 120  # another node may be running a long migration
 CONNECT_SECONDS = 5
+MIGRATION_LIMIT_SECONDS = 1_800  # half an hour; whatever takes longer should be run by hand, and watched
 
 _ROOT = Path(__file__).resolve().parents[2]
 _VERSIONS = _ROOT / "migrations" / "versions"
@@ -97,22 +97,42 @@ async def _under_lock(url: str, work: Any) -> list[str]:
 
 
 async def _run_piccolo(direction: str, to: str, url: str) -> None:
-    os.environ["SETPOINT_DATABASE_URL"] = url  # migrations/piccolo_conf.py reads it
-    os.environ["PICCOLO_CONF"] = "migrations.piccolo_conf"
-    if str(_ROOT) not in sys.path:
-        sys.path.insert(0, str(_ROOT))
+    """Run Piccolo in a process of its own: it prints, and keeps engine and imports for the life of its process."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "app.kit.migrations",
+        direction,
+        to,
+        cwd=_ROOT,
+        env={**os.environ, "SETPOINT_DATABASE_URL": url, "PICCOLO_CONF": "migrations.piccolo_conf"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        said, _ = await asyncio.wait_for(child.communicate(), MIGRATION_LIMIT_SECONDS)
+    except TimeoutError as error:
+        child.kill()
+        await child.wait()
+        raise MigrationFailed(f"Migrating took longer than {MIGRATION_LIMIT_SECONDS} s and was ended.") from error
+    if child.returncode != 0:
+        lines = said.decode(errors="replace").strip().splitlines() or ["it said nothing"]
+        raise MigrationFailed(f"A migration failed: {lines[-1]}")
+
+
+def _main(direction: str, to: str) -> int:
+    """What the process of its own does."""
     from piccolo.apps.migrations.commands.backwards import run_backwards
     from piccolo.apps.migrations.commands.forwards import run_forwards
 
-    from migrations import piccolo_conf
-
-    piccolo_conf.DB.config = {"dsn": url}  # the module is imported once, and a process may migrate several databases
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said):
-        if direction == "forwards":
-            result = await run_forwards("setpoint", migration_id=to)
-        else:
-            result = await run_backwards("setpoint", migration_id=to, auto_agree=True)
+    if direction == "forwards":
+        result = asyncio.run(run_forwards("setpoint", migration_id=to))
+    else:
+        result = asyncio.run(run_backwards("setpoint", migration_id=to, auto_agree=True))
     if not result.success:
-        last = said.getvalue().strip().splitlines()[-1:] or [""]
-        raise MigrationFailed(f"A migration failed: {result.message or last[0]}")
+        sys.stdout.write(f"{result.message}\n")
+    return 0 if result.success else 1
+
+
+if __name__ == "__main__":
+    sys.exit(_main(*sys.argv[1:]))
