@@ -7,13 +7,15 @@ it strictly, into the very type that the handler declares, and Litestar then fin
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, TypeAlias, cast, get_type_hints
 from urllib.parse import quote, urlencode
 
 import msgspec
 from litestar import Request, Response
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath, JSONBody
 
 from app.domain.access import Principal
 from app.domain.errors import Malformed, Violation
@@ -25,6 +27,8 @@ from app.kit.json import decode_strictly
 from app.kit.paging import Page
 from app.kit.problems import TooLarge, UnsupportedMediaType
 from app.kit.query import parse_query
+
+Handler: TypeAlias = Callable[..., Awaitable[Response[bytes]]]
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -104,18 +108,34 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     media_type: str = JSON
 
 
-def api(method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"], path: str, operation: Operation) -> HTTPRouteHandler:
+def api(
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"], path: str, operation: Operation
+) -> Callable[[Handler], HTTPRouteHandler]:
     """
-    A Litestar handler for one call, with what its documentation needs.
+    Makes a Litestar handler for one call, with what its documentation needs.
 
-    Where the operation has a `query`, the handler gets it as `params`; elsewhere a query string is refused.
+    A handler gets the request, the parts of the path, the body as `data`, and the query as `params`. Without a `query`
+    in the operation, a query string is refused.
     """
     options: dict[str, Any] = {"operation": operation, "media_type": operation.media_type}
     # Litestar allows no handler of 204 to return a Response; the responses themselves say their status.
     rules: dict[str, Any] = {"http_method": method, "status_code": 200, "opt": options}
     if operation.query is not None:
-        return HTTPRouteHandler(path, dependencies={"params": _query_of(operation.query)}, **rules)
-    return HTTPRouteHandler(path, before_request=_require_no_query, **rules)
+        made = HTTPRouteHandler(path, dependencies={"params": _query_of(operation.query)}, **rules)
+    else:
+        made = HTTPRouteHandler(path, before_request=_require_no_query, **rules)
+    return lambda handler: made(_marked(handler))
+
+
+def _marked(handler: Handler) -> Handler:
+    """The handler, with what Litestar wants said of each of its parameters; it no longer infers it in 3.0."""
+    hints = get_type_hints(handler, include_extras=True)
+    marks: dict[str, Any] = {"params": NamedDependency, "data": JSONBody}
+    handler.__annotations__ = {
+        name: type_ if name in ("request", "return") else marks.get(name, FromPath)[type_]
+        for name, type_ in hints.items()
+    }
+    return handler
 
 
 class _NoQuery(msgspec.Struct, frozen=True):

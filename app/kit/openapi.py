@@ -273,7 +273,7 @@ def _problem_responses() -> dict[str, Any]:
 
 
 def _body_type(one: HTTPRouteHandler) -> Any:
-    return get_type_hints(one.fn, include_extras=True).get("data")
+    return get_type_hints(one.fn).get("data")  # without the mark that app.kit.http.api puts on it
 
 
 def _description(one: HTTPRouteHandler) -> str:
