@@ -19,7 +19,8 @@ from app.domain.errors import (
 
 # A comma is legal inside a tag, so the list cannot be split at commas.
 _TAG = re.compile(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
-_LIST = re.compile(r'[ \t]*,?[ \t]*(?:(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"[ \t]*(?:,[ \t]*|$))+')
+# Empty elements are skipped (RFC 9110 section 5.6.1.2). No character can be read in two ways, so time is linear.
+_LIST = re.compile(r'[ \t,]*(?:(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"[ \t]*(?:,[ \t,]*|$))+')
 
 
 def matches_none(header: str | None, current: str) -> bool:
@@ -32,7 +33,7 @@ def matches_none(header: str | None, current: str) -> bool:
         return False
     if header == current or header.strip() == "*":
         return True
-    return any(opaque == current for _, opaque in _TAG.findall(header))
+    return _LIST.fullmatch(header) is not None and any(opaque == current for _, opaque in _TAG.findall(header))
 
 
 def require_match(header: str | None, current: str) -> None:
@@ -64,6 +65,8 @@ def check_put(*, if_match: str | None, if_none_match: str | None, current: str |
             raise Malformed("If-None-Match on PUT takes only *, which means: create, do not change.")
         if current is not None:
             raise PreconditionFailed("It exists already.", current=current)
+        if if_match is not None:
+            raise PreconditionFailed("There is nothing to change; send If-None-Match: * alone to create it.")
         return
     if current is None:
         if if_match is None:

@@ -62,15 +62,13 @@ def resolve(rule: ResolutionRule, values: Mapping[Scope, Contribution], chain: C
     """
     Decide which value holds for one setting in one context.
 
-    Cost: one pass over at most seven scopes; JSON is decoded only when several values combine.
+    Cost: one pass over at most seven scopes; JSON is decoded only when several values combine, or lists are joined.
     """
     spoken = [scope for scope in chain if scope in values]
-    if not spoken:
-        return EffectiveValue(key=rule.key, value=rule.default, origin=None)
     return EffectiveValue(
         key=rule.key,
         value=_combined(rule, [rule.default, *(values[scope].value for scope in spoken)]),
-        origin=spoken[-1],
+        origin=spoken[-1] if spoken else None,
     )
 
 
@@ -95,6 +93,8 @@ def hidden(step: Step) -> Step:
 def _combined(rule: ResolutionRule, values: list[CanonicalJson]) -> CanonicalJson:
     if rule.merge_strategy is MergeStrategy.REPLACE:
         return values[-1]
+    if len(values) == 1 and rule.merge_strategy is MergeStrategy.MERGE:
+        return values[0]
     return canonical(combine(rule.merge_strategy, [plain(value) for value in values]))
 
 

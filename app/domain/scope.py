@@ -19,7 +19,10 @@ from app.domain.errors import Malformed, Violation
 
 MAX_ID_CHARACTERS = 200
 # Printable: no control, zero-width or direction-changing characters, and no space at either end.
-_INVISIBLE = r"\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff0-\uffff\ud800-\udfff"
+_INVISIBLE = (
+    r"\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e"
+    r"\u2060-\u206f\ufeff\ufff0-\uffff\ud800-\udfff"
+)
 SCOPE_ID_PATTERN = rf"^[^\s{_INVISIBLE}]([^{_INVISIBLE}]*[^\s{_INVISIBLE}])?$"
 TENANT_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # ASCII, so that no two ids that differ look the same
 
