@@ -1,15 +1,14 @@
 """
 The one door to Oso: policy files in, a pure function over attributes out.
 
-A policy is loaded into a fresh VM, checked, and then never changed; whoever wants another loads another. A decision
-depends on nothing but the attributes of principal, action and resource, so equal questions are answered from a
-bounded memo: what is remembered is the value of a pure function, never a right. Oso needs 70 to 700 µs for one
-decision; the compiled gate of docs/decisions/0006 will do without both the memo and the VM.
+Loading is: read, refuse what means two things, load into a fresh VM, compile every action on every class of resource
+to a Python predicate (app/access/compiler), and hold each against the VM. A loaded policy never changes; whoever wants
+another loads another. After that Oso is not asked again: its VM needs 70 to 1,200 µs for one decision, a predicate
+less than one (docs/decisions/0006-the-gate.md).
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 import re
@@ -17,8 +16,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-from oso import Oso, OsoError
+from oso import Oso, OsoError, Variable
+from polar.expression import Expression, Pattern
 
+from app.access.compiler.attributes import check_attributes
+from app.access.compiler.conditions import PRINCIPAL, RESOURCE, CannotCompile
+from app.access.compiler.factor import factor
+from app.access.compiler.partial import Oracle
+from app.access.compiler.predicate import Predicate, predicate_of
+from app.access.compiler.self_test import cases, constants_of, differences
 from app.domain.access import (
     Action,
     DefinitionResource,
@@ -29,11 +35,10 @@ from app.domain.access import (
     TenantResource,
 )
 
-DECISION_LIMIT_MS = 500  # Oso's own default is 30 s, in which a recursive rule would hold a worker
-MEMO_ENTRIES = 65_536  # about 30 MiB when full
+LIMIT_MS = 2_000  # for one rule; a recursive one would otherwise hold the start for Oso's 30 s
+SELF_TEST_CASES = 30  # per action and class of resource; the test suite takes thousands
 
-_CLASSES: dict[str, type] = {
-    "Principal": Principal,
+_RESOURCES: dict[str, type] = {
     "Setting": SettingResource,
     "Definition": DefinitionResource,
     "ScopeEntry": ScopeResource,
@@ -41,6 +46,7 @@ _CLASSES: dict[str, type] = {
 }
 # `cut` and negated rules mean different things to the VM and to its partial evaluator, and a missing attribute under
 # `not` grants; so neither is taken.
+_FORBID = re.compile(r"^\s*forbid\s*\(", re.MULTILINE)
 _FORBIDDEN_WORDS = re.compile(r"\bcut\b|\bnot\s+[a-z_]+\s*\(")
 
 
@@ -48,27 +54,27 @@ class PolicyError(Exception):
     """The policy cannot be used; the message names the file and the reason."""
 
 
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """What the policy says of one action on one class of resource."""
+
+    allow: Predicate
+    forbid: Predicate | None  # None when the policy forbids nothing by name
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """A loaded policy: what it may be asked, and what it was made of."""
+    """A loaded policy: what it decides, and what it was made of."""
 
     version: str  # sha256 over names and sources of the files
     files: tuple[str, ...]
-    allows: _Decide
+    rules: dict[tuple[Action, type], Rule]
+    self_test_cases: int
 
-
-class _Decide:
-    """`allow(principal, action, resource)` as a function."""
-
-    def __init__(self, oso: Oso) -> None:
-        self._oso = oso
-        self._memo = functools.lru_cache(maxsize=MEMO_ENTRIES)(self._ask)
-
-    def __call__(self, principal: Principal, action: Action, resource: Resource) -> bool:
-        return self._memo(principal, action, resource)
-
-    def _ask(self, principal: Principal, action: Action, resource: Resource) -> bool:
-        # A plain str: Oso compares an enum by identity of its class first.
-        return self._oso.is_allowed(principal, action.value, resource) is True
+    def allows(self, principal: Principal, action: Action, resource: Resource) -> bool:
+        """Whether it lets the principal do this. Raises when asked about what it does not know."""
+        rule = self.rules[action, type(resource)]
+        if rule.forbid is not None and rule.forbid.decide(principal, resource) is not False:
+            return False
+        return rule.allow.decide(principal, resource) is True
 
 
 def load_policy(folder: Path) -> Policy:
@@ -80,15 +86,57 @@ def load_policy(folder: Path) -> Policy:
     files = _read(folder)
     for name, source in files:
         _lint(name, source)
-    os.environ.setdefault("POLAR_TIMEOUT_MS", str(DECISION_LIMIT_MS))
+    os.environ.setdefault("POLAR_TIMEOUT_MS", str(LIMIT_MS))
+    oso = _loaded(files, folder)
+    try:
+        rules = _compiled(oso, forbids=any(_FORBID.search(source) for _, source in files))
+    except (CannotCompile, OsoError) as error:
+        raise PolicyError(f"The policy in {folder} cannot be compiled: {_first_lines(error)}") from error
+    return Policy(
+        version=_version(files),
+        files=tuple(name for name, _ in files),
+        rules=rules,
+        self_test_cases=SELF_TEST_CASES * len(rules),
+    )
+
+
+def _loaded(files: Sequence[tuple[str, str]], folder: Path) -> Oso:
     oso = Oso()
-    for name, class_ in _CLASSES.items():
+    for name, class_ in {"Principal": Principal, **_RESOURCES}.items():
         oso.register_class(class_, name=name)
     try:
         oso.load_str("\n".join(source for _, source in files))
     except OsoError as error:
         raise PolicyError(f"The policy in {folder} is refused: {_first_lines(error)}") from error
-    return Policy(version=_version(files), files=tuple(name for name, _ in files), allows=_Decide(oso))
+    return oso
+
+
+def _compiled(oso: Oso, *, forbids: bool) -> dict[tuple[Action, type], Rule]:
+    """Every action on every class of resource, each held against the VM."""
+    rules: dict[tuple[Action, type], Rule] = {}
+    for name, class_ in _RESOURCES.items():
+        for action in Action:
+            rules[action, class_] = Rule(
+                allow=_predicate(oso, "allow", action, name),
+                forbid=_predicate(oso, "forbid", action, name) if forbids else None,
+            )
+    return rules
+
+
+def _predicate(oso: Oso, rule: str, action: Action, name: str) -> Predicate:
+    oracle = Oracle(oso, variable=Variable, expression=Expression, pattern=Pattern)
+    alternatives = list(oracle.alternatives(rule, action.value, "Principal", name))
+    check_attributes(alternatives, {PRINCIPAL: Principal, RESOURCE: _RESOURCES[name]})
+    predicate = predicate_of(factor(alternatives), name=f"{rule} {action.value} {name}")
+
+    def vm(principal: Principal, resource: Resource) -> bool:
+        return next(oso.query_rule(rule, principal, action.value, resource), None) is not None
+
+    pairs = cases(Principal, _RESOURCES[name], constants_of(alternatives), count=SELF_TEST_CASES)
+    wrong = differences(pairs, compiled=predicate.decide, vm=vm)
+    if wrong:
+        raise CannotCompile(f"{rule} {action.value}: Oso and the compiled rule differ on {wrong[0]!r}")
+    return predicate
 
 
 def _read(folder: Path) -> list[tuple[str, str]]:

@@ -30,6 +30,7 @@ from app.settings.definitions.commands import DefinitionDraft, put_definition
 from app.settings.definitions.http import DefinitionBody
 from app.settings.definitions.importing import definitions_in
 from app.settings.directory.commands import Preconditions, put_entry, put_tenant
+from app.settings.directory.store import lock_tenants
 from app.settings.registry import Caller, Registry
 from app.settings.values.changes import Change
 from app.settings.values.commands import Batch, apply_batch
@@ -115,11 +116,14 @@ def banner(config: Config, tokens: DemoTokens) -> Sequence[str]:
 
 async def _seed(config: Config) -> None:
     async with open_database(cast(str, config.database_url), config=config) as database:
+        async with database.transaction() as tx:
+            if await lock_tenants(tx, ["acme"]):
+                return
         gate = Gate(load_policy(config.policies_path))
         registry = Registry(database=database, gate=gate, clock=utc_now, config=config)
         try:
             await put_tenant("acme", name="Acme", preconditions=_CREATE, caller=_SEEDER, registry=registry)
-        except PreconditionFailed:
+        except PreconditionFailed:  # another node was first
             return
         await put_tenant("globex", name="Globex", preconditions=_CREATE, caller=_SEEDER, registry=registry)
         for draft in _drafts():

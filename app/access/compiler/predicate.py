@@ -1,0 +1,96 @@
+"""From a tree of conditions to the source of one Python function, and to the function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any as Anything
+from typing import TypeAlias, cast
+
+import msgspec
+
+from app.access.compiler.conditions import (
+    AnyOf,
+    Attribute,
+    Comparison,
+    Condition,
+    Constant,
+    Element,
+    Exists,
+    Listed,
+    Plain,
+    Term,
+    shown,
+)
+from app.access.compiler.factor import All, Tree
+from app.domain.access import Principal, Resource
+
+Decide: TypeAlias = Callable[[Principal, Resource], bool]
+
+
+class Predicate(msgspec.Struct, frozen=True, kw_only=True):
+    """A compiled decision: whether a principal may, and the Python it is made of, for whoever wants to read it."""
+
+    decide: Decide
+    source: str
+
+
+def predicate_of(tree: Tree, *, name: str) -> Predicate:
+    """
+    The function that a tree means.
+
+    The source holds nothing but our own operators, checked attribute names and `repr`s of plain constants.
+    """
+    source = f"def decide(p, r):\n    return {_expression(tree)}\n"
+    namespace: dict[str, Anything] = {"__builtins__": {"any": any, "frozenset": frozenset}}
+    exec(compile(source, f"<policy: {name}>", "exec"), namespace)  # noqa: S102 - we wrote every word of it
+    return Predicate(decide=cast(Decide, namespace["decide"]), source=source)
+
+
+def _expression(tree: Tree) -> str:
+    if isinstance(tree, All):
+        parts = [_condition(condition) for condition in tree.conditions]
+        if tree.rest is not None:
+            parts.append(f"({_expression(tree.rest)})")
+        return " and ".join(parts) or "True"
+    return " or ".join(f"({_expression(branch)})" for branch in tree.branches) or "False"
+
+
+def _condition(condition: Condition) -> str:
+    match condition:
+        case Comparison():
+            return _comparison(condition)
+        case AnyOf(values=values, collection=collection):
+            options = sorted(values, key=repr)
+            return "(" + " or ".join(f"{value!r} in {_term(collection)}" for value in options) + ")"
+        case Exists(element=element, collection=collection, conditions=conditions):
+            inner = " and ".join(_comparison(one) for one in sorted(conditions, key=shown)) or "True"
+            return f"any({inner} for {element} in {_term(collection)})"
+
+
+def _comparison(condition: Comparison) -> str:
+    left, right = condition.left, condition.right
+    operator: str = condition.operator
+    if operator in ("==", "!=") and (_is_single(left) or _is_single(right)):
+        operator = {"==": "is", "!=": "is not"}[operator]
+    return f"{_term(left)} {operator} {_term(right)}"
+
+
+def _is_single(term: Term) -> bool:
+    """Whether there is only one such value, so that identity is equality: nil, true, false."""
+    return isinstance(term, Constant) and (term.value is None or isinstance(term.value, bool))
+
+
+def _term(term: Term) -> str:
+    match term:
+        case Constant(value=value):
+            return _plain(value)
+        case Listed(values=values):
+            return "(" + "".join(f"{_plain(value)}, " for value in values) + ")"
+        case Attribute(root=root, name=name):
+            return f"{root}.{name}"
+        case Element(name=name):
+            return name
+
+
+def _plain(value: Plain) -> str:
+    return repr(value)

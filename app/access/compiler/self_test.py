@@ -1,0 +1,98 @@
+"""
+Holding a compiled policy against the VM it came from, before it decides anything.
+
+Cases are made of the constants that the policy itself names, and their neighbours: where a rule changes its mind is
+where a translation would be wrong. Any difference refuses the policy.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from app.access.compiler.attributes import kinds_of
+from app.access.compiler.conditions import AnyOf, Attribute, Comparison, Conjunction, Constant, Exists, Listed, Plain
+
+SEED = 20261123  # the same cases for the same policy, on every node
+
+Constants = dict[str, set[Plain]]
+
+
+def constants_of(alternatives: Sequence[Conjunction]) -> Constants:
+    """The constants that each attribute is compared with, by the attribute's name."""
+    found: Constants = {}
+    for conjunction in alternatives:
+        for condition in conjunction:
+            for comparison in condition.conditions if isinstance(condition, Exists) else (condition,):
+                _collect(comparison, found)
+    return found
+
+
+def cases(
+    principal: type, resource: type, constants: Constants, *, count: int, seed: int = SEED
+) -> list[tuple[Any, Any]]:
+    """Random pairs of a principal and a resource, drawn from constants, their neighbours and each other."""
+    source = random.Random(seed)  # noqa: S311 - repeatable on purpose
+    pool = {name: _neighbours(values) for name, values in constants.items()}
+    return [(_instance(principal, pool, source), _instance(resource, pool, source)) for _ in range(count)]
+
+
+def differences(
+    pairs: Sequence[tuple[Any, Any]], *, compiled: Callable[[Any, Any], bool], vm: Callable[[Any, Any], bool]
+) -> list[tuple[Any, Any]]:
+    """The cases on which the two do not agree. An error on either side counts as a refusal, as it does at the gate."""
+    return [
+        (principal, resource)
+        for principal, resource in pairs
+        if _asked(compiled, principal, resource) is not _asked(vm, principal, resource)
+    ]
+
+
+def _asked(decide: Callable[[Any, Any], bool], principal: Any, resource: Any) -> bool:
+    try:
+        return decide(principal, resource) is True
+    except Exception:  # noqa: BLE001 - the gate takes any error for a no
+        return False
+
+
+def _collect(condition: Comparison | AnyOf, found: Constants) -> None:
+    if isinstance(condition, AnyOf):
+        found.setdefault(condition.collection.name, set()).update(condition.values)
+        return
+    for one, other in ((condition.left, condition.right), (condition.right, condition.left)):
+        if isinstance(one, Attribute) and isinstance(other, Constant):
+            found.setdefault(one.name, set()).add(other.value)
+        if isinstance(one, Attribute) and isinstance(other, Listed):
+            found.setdefault(one.name, set()).update(other.values)
+
+
+def _neighbours(values: set[Plain]) -> list[Plain]:
+    near = {
+        value + step for value in values if isinstance(value, int) and not isinstance(value, bool) for step in (-1, 1)
+    }
+    return sorted(values | near, key=repr)
+
+
+# Few enough that principal and resource often meet, as they must for a rule to hold.
+_NAMES = ("alice", "acme", "DE", "other")
+_RANKS = (0, 1, 2, 3)
+
+
+def _instance(class_: type, pool: Mapping[str, list[Plain]], source: random.Random) -> Any:
+    kinds = kinds_of(class_)
+    fields = {field.name: field for field in msgspec.structs.fields(class_)}
+    return class_(**{name: _value(fields[name].type, kinds[name], pool.get(name, []), source) for name in fields})
+
+
+def _value(annotation: Any, kinds: frozenset[type], known: list[Plain], source: random.Random) -> Any:
+    options: list[Plain] = [value for value in known if type(value) in kinds]
+    options += [name for name in _NAMES if str in kinds]
+    options += [rank for rank in _RANKS if int in kinds]
+    options += [value for value in (True, False) if bool in kinds]
+    options += [None] if type(None) in kinds else []
+    if isinstance(msgspec.inspect.type_info(annotation), msgspec.inspect.VarTupleType):
+        return tuple(source.sample(options, k=source.randint(0, min(2, len(options)))))
+    return source.choice(options)
