@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 
 import msgspec
@@ -24,7 +24,9 @@ T = TypeVar("T")
 MAX_DEPTH = 64
 MAX_INTEGER_DIGITS = 1_000  # Python and PostgreSQL both take them; more serves only to burn time
 
-_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]')
+# The closing quote is optional, so that no string is ever begun twice: without it, a long unterminated one full of
+# escaped quotes takes quadratic time.
+_STRUCTURE = re.compile(rb'(?s)"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]')
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -98,9 +100,16 @@ def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _exact_float(text: str) -> float:
     number = float(text)
-    if not math.isfinite(number) or Decimal(text) != Decimal(repr(number)):
+    if not math.isfinite(number) or not _is_exact(text, number):
         raise Malformed(f"The number {text[:40]} cannot be kept exactly; send fewer digits, or a string.")
     return number
+
+
+def _is_exact(text: str, number: float) -> bool:
+    try:
+        return Decimal(text) == Decimal(repr(number))
+    except InvalidOperation:  # an exponent of twenty digits is too much even for Decimal
+        return False
 
 
 def _bounded_int(text: str) -> int:
@@ -124,7 +133,8 @@ _decoder = json.JSONDecoder(
 def _wrong_member(error: msgspec.ValidationError) -> Malformed:
     what, _, where = str(error).partition(" - at `")
     path = where.rstrip("`").partition("$")[2]
-    pointer = "#" + re.sub(r"\[(\d+|\.\.\.)\]", r"/\1", path).replace(".", "/").replace("/[/]/", "/*")
+    # msgspec does not say which member of a dict it was.
+    pointer = "#" + re.sub(r"\[(\d+)\]", r"/\1", path.replace("[...]", "/*")).replace(".", "/")
     detail = what.replace("`", "")
     return Malformed(
         f"The body does not have the expected form: {detail}.",

@@ -40,6 +40,9 @@ def parse_query(query_string: bytes, type_: type[T]) -> T:
         if _CONTROL.search(text):
             raise _wrong(name, "control-character", "The parameter holds a control character.")
         values[name] = _plain(name, text, kinds[name])
+    for name in _required(type_):
+        if name not in values:
+            raise _wrong(name, "missing", "The parameter is required.")
     try:
         return msgspec.convert(values, type_)
     except msgspec.ValidationError as error:
@@ -78,6 +81,11 @@ def _plain(name: str, text: str, kind: type) -> Any:
 def _kinds(type_: type[msgspec.Struct]) -> dict[str, type]:
     """What each parameter is read as, by its name on the wire."""
     return {field.encode_name: _kind(msgspec.inspect.type_info(field.type)) for field in msgspec.structs.fields(type_)}
+
+
+@functools.cache
+def _required(type_: type[msgspec.Struct]) -> tuple[str, ...]:
+    return tuple(field.encode_name for field in msgspec.structs.fields(type_) if field.required)
 
 
 def _kind(info: msgspec.inspect.Type) -> type:
