@@ -153,3 +153,35 @@ def _made(response: httpx.Response) -> dict[str, Any]:
     assert response.status_code == 201, response.text
     made: dict[str, Any] = response.json()
     return made
+
+
+def match(tag: dict[str, Any] | httpx.Response | str) -> dict[str, str]:
+    """The header that bases a change on what was answered."""
+    if isinstance(tag, httpx.Response):
+        tag = tag.headers["ETag"]
+    return {"If-Match": tag if isinstance(tag, str) else tag["etag"]}
+
+
+def problem(response: httpx.Response, status: int, code: str | None = None) -> dict[str, Any]:
+    """The problem that was answered, once it is the expected one and well formed."""
+    assert response.status_code == status, (response.status_code, response.text)
+    assert response.headers["Content-Type"] == "application/problem+json"
+    document: dict[str, Any] = response.json()
+    assert document["status"] == status
+    assert document["type"] == f"urn:setpoint:problem:{document['code']}"
+    assert document["title"]
+    assert document["detail"]
+    assert document["instance"].startswith("/")
+    if code is not None:
+        assert document["code"] == code, document
+    return document
+
+
+def pointers(response: httpx.Response, status: int = 422) -> list[str]:
+    """Where the problem points to."""
+    return [error["pointer"] for error in problem(response, status)["errors"]]
+
+
+def position(response: httpx.Response) -> int:
+    """Where the registry stood."""
+    return int(response.headers["Setpoint-Position"])
