@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 import msgspec
 
 PREFIX = "SETPOINT_"
+CLIENT_NAMES = ("url", "token")  # what the command line reads to find a node and to sign in there; no node needs them
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
@@ -34,7 +35,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     database_url: str | None = None  # a PostgreSQL 15+ URL; None starts the embedded one
     redis_url: str | None = None  # redis://, rediss:// or unix://; None starts the embedded one
-    pool_size: Annotated[int, msgspec.Meta(ge=1, le=500)] = 16  # PostgreSQL connections per worker
+    pool_size: Annotated[int, msgspec.Meta(ge=1, le=500)] = 8  # PostgreSQL connections per worker; more only wait for it
     acquire_timeout_seconds: Seconds = 2.0  # how long a request waits for a free connection before 503
     statement_timeout_seconds: Seconds = 5.0  # PostgreSQL ends any statement after this
     connect_timeout_seconds: Seconds = 5.0  # how long a connection attempt may take
@@ -83,7 +84,7 @@ def read_config(environment: Mapping[str, str]) -> tuple[Config, list[str]]:
         for name, value in environment.items()
         if name.startswith(PREFIX) and value != ""
     }
-    warnings = [_unknown(name, fields) for name in sorted(given) if name not in fields]
+    warnings = [_unknown(name, fields) for name in sorted(given) if name not in fields + CLIENT_NAMES]
     known = {name: value for name, value in given.items() if name in fields}
     config = _convert(known)
     _check_together(config)
