@@ -194,6 +194,14 @@ async def api(
 
 
 @asynccontextmanager
+async def running(config: Config, *, clock: SteppableClock) -> AsyncIterator[Api]:
+    """Another application with a configuration of its own, for the length of a block."""
+    application = create_app(config, clock=clock)
+    async with started(application):
+        yield Api(application, config=config, clock=clock)
+
+
+@asynccontextmanager
 async def started(application: asgi.App) -> AsyncIterator[None]:
     """Run the application's lifespan around a block, as a server does: in a task of its own."""
     requests: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -238,10 +246,8 @@ def in_a_thread(work: Callable[[], T]) -> T:
 
 async def _settled(config: Config) -> None:
     """Settle the world in a migrated database, and keep it aside."""
-    clock = SteppableClock()
-    application = create_app(config, clock=clock)
-    async with started(application):
-        await settle(Api(application, config=config, clock=clock).platform)
+    async with running(config, clock=SteppableClock()) as api:
+        await settle(api.platform)
     connection = await asyncpg.connect(config.database_url)
     try:
         await connection.execute(_KEEP_WORLD)

@@ -180,11 +180,11 @@ def paged(request: ApiRequest, page: Page[Any], *, position: Position) -> Respon
 
 
 def changed(body: bytes, *, tag: str, position: Position, location: str | None = None) -> Response[bytes]:
-    """The new state of a thing after a change; 201 with its location when it is new."""
+    """The new state of a thing after a change; 201 with its location, a path without escapes, when it is new."""
     headers = {**CACHING, "etag": tag, "setpoint-position": str(position)}
     if location is None:
         return Response(body, status_code=200, headers=headers, media_type=JSON)
-    headers["location"] = quote(location, safe="/%")
+    headers["location"] = quote(location)
     return Response(body, status_code=201, headers=headers, media_type=JSON)
 
 

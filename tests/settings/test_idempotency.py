@@ -38,9 +38,7 @@ async def test_a_retry_is_answered_as_the_first_time_byte_for_byte(api: Api) -> 
 
 async def test_a_retry_may_be_spelled_otherwise(api: Api) -> None:
     first = await api.admin.post(BATCH, json=body(), headers=ONCE)
-    spelled = (
-        b'{ "dryRun":false, "operations" : [ {"value":"d\\u0061rk","key":"ui.theme","scope":"TENANT","op":"set"}]}'
-    )
+    spelled = b'{"dryRun":false, "operations" : [{"value":"d\\u0061rk","key":"ui.theme","scope":"TENANT","op":"set"}]}'
 
     again = await api.admin.post(
         BATCH, content=spelled, headers={"Idempotency-Key": '"one-order"', "Content-Type": "application/json"}

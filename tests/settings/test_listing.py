@@ -34,8 +34,8 @@ async def pages(client: httpx.AsyncClient, path: str, **params: Any) -> list[lis
             assert "Link" not in response.headers
             return found
         link = response.headers["Link"]
-        assert link.startswith("<") and link.endswith('>; rel="next"')
-        assert f"cursor={page['next']}" in link
+        assert link.startswith(f"<{path}?")
+        assert link.endswith(f'cursor={page["next"]}>; rel="next"')
         response = await client.get(link[1:].partition(">")[0])
 
 

@@ -107,9 +107,10 @@ def resource_of(sensitivity: Sensitivity) -> DefinitionResource:
 def _require_write(
     draft: DefinitionDraft, current: SettingDefinition | None, *, caller: Caller, registry: Registry
 ) -> None:
+    # First what is asked for, which is the same whether or not the caller may see what is there.
+    registry.gate.require(caller.principal, Action.WRITE, resource_of(draft.sensitivity))
     if current is not None:
         registry.gate.require(caller.principal, Action.WRITE, resource_of(current.sensitivity))
-    registry.gate.require(caller.principal, Action.WRITE, resource_of(draft.sensitivity))
 
 
 def _drafted(draft: DefinitionDraft, current: SettingDefinition | None, author: Author) -> SettingDefinition:
@@ -117,7 +118,7 @@ def _drafted(draft: DefinitionDraft, current: SettingDefinition | None, author: 
         key=draft.key,
         title=draft.title,
         description=draft.description,
-        schema=draft.schema,
+        schema=plain(canonical(draft.schema)),  # as it will be read, so that one state has one spelling
         default=canonical(draft.default),
         merge_strategy=draft.merge_strategy,
         levels=tuple(sorted(draft.levels, key=lambda level: level.rank)),

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from app.domain.access import Action, ScopeFacts, ScopeResource, TenantResource
+from app.domain.access import Action, ScopeFacts, ScopeResource, TenantResource, facts_of
 from app.domain.canonical import CanonicalJson
 from app.domain.errors import InUse, NotFound, Refused, Violation
 from app.domain.event import Feed, ScopeDescribed, ScopeForgotten, TenantRegistered, TenantRemoved
@@ -53,7 +53,7 @@ async def delete_tenant(
     tenant_id: str, *, preconditions: Preconditions, caller: Caller, registry: Registry
 ) -> Position:
     """Remove a tenant that has neither values nor directory entries any more."""
-    registry.gate.require(caller.principal, Action.WRITE, TenantResource(tenant=tenant_id))
+    registry.gate.require(caller.principal, Action.WRITE, TenantResource(tenant=require_tenant_id(tenant_id)))
     author = caller.author(registry.clock)
     async with registry.database.transaction() as tx:
         current = await store.lock_tenant(tx, tenant_id)
@@ -122,12 +122,13 @@ async def delete_entry(scope: Scope, *, preconditions: Preconditions, caller: Ca
 
 def resource_of(scope: Scope, facts: ScopeFacts) -> ScopeResource:
     """The resource that the entry of a scope is."""
+    implied = facts_of(scope, facts)
     return ScopeResource(
         tenant=scope.tenant or "",
         level=scope.level.value,
         scope_id=scope.scope_id,
-        territory=scope.scope_id if scope.level is Level.TERRITORY else facts.territory,
-        owner=facts.owner,
+        territory=implied.territory,
+        owner=implied.owner,
     )
 
 

@@ -240,7 +240,7 @@ async def put_scope(
         encode(_scope_view(entry)),
         tag=change_tag(entry.position),
         position=entry.position,
-        location=request.url.path if created else None,
+        location=f"/api/scopes/{level}/{scope_id}" if created else None,
     )
 
 
