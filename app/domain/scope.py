@@ -23,8 +23,9 @@ _INVISIBLE = (
     r"\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e"
     r"\u2060-\u206f\ufeff\ufff0-\uffff\ud800-\udfff"
 )
-SCOPE_ID_PATTERN = rf"^[^\s{_INVISIBLE}]([^{_INVISIBLE}]*[^\s{_INVISIBLE}])?$"
-TENANT_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # ASCII, so that no two ids that differ look the same
+_END = r"$(?!\n)"  # to Python, `$` alone also stands before a trailing line feed
+SCOPE_ID_PATTERN = rf"^[^\s{_INVISIBLE}]([^{_INVISIBLE}]*[^\s{_INVISIBLE}])?{_END}"
+TENANT_ID_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9._-]*{_END}"  # ASCII, so that no two ids that differ look the same
 
 ScopeId = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_CHARACTERS, pattern=SCOPE_ID_PATTERN)]
 TenantId = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_CHARACTERS, pattern=TENANT_ID_PATTERN)]
@@ -144,7 +145,6 @@ def require_tenant_id(text: str) -> str:
     return text
 
 
-# fullmatch, because `$` would let a trailing line feed pass.
 _is_scope_id = re.compile(SCOPE_ID_PATTERN).fullmatch
 _is_tenant_id = re.compile(TENANT_ID_PATTERN).fullmatch
 

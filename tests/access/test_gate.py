@@ -1,0 +1,129 @@
+"""The gate fails closed: whatever goes wrong while deciding, nothing has been granted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from app.access.gate import Gate
+from app.access.polar import load_policy
+from app.config import Config
+from app.domain.access import Action, Principal
+from app.domain.errors import Forbidden, NotFound
+from tests.builders import principal, setting_resource
+
+
+class StandIn:
+    """A policy that answers as told, by action."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = answers
+        self.asked: list[Action] = []
+
+    def allows(self, _principal: object, action: Action, _resource: object) -> Any:
+        self.asked.append(action)
+        answer = self.answers.get(action.value, False)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+
+def gate(**answers: Any) -> Gate:
+    return Gate(StandIn(**answers))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Gate:
+    return Gate(load_policy(Config().policies_path))
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_the_policy_decides(answer: bool) -> None:
+    assert gate(read=answer).allows(principal(), Action.READ, setting_resource()) is answer
+
+
+@pytest.mark.parametrize("answer", [None, 0, 1, "", "yes", [True], object()], ids=repr)
+def test_only_true_is_a_grant(answer: object) -> None:
+    assert gate(read=answer).allows(principal(), Action.READ, setting_resource()) is False
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("x"), KeyError("x"), RecursionError("x"), MemoryError(), StopIteration()], ids=repr
+)
+def test_an_error_while_deciding_is_a_refusal_that_is_counted_and_logged(error: Exception) -> None:
+    closed = gate(read=error)
+
+    with capture_logs() as lines:
+        assert closed.allows(principal(), Action.READ, setting_resource()) is False
+        assert closed.allows(principal(), Action.READ, setting_resource()) is False
+
+    assert closed.errors == 2
+    assert [(line["event"], line["action"], line["resource"], line["log_level"]) for line in lines] == [
+        ("gate-error", "read", "SettingResource", "error")
+    ] * 2
+
+
+def test_an_ordinary_refusal_is_no_error() -> None:
+    closed = gate()
+
+    with capture_logs() as lines:
+        closed.allows(principal(), Action.READ, setting_resource())
+
+    assert closed.errors == 0
+    assert lines == []
+
+
+def test_who_may_passes() -> None:
+    gate(write=True).require(principal(), Action.WRITE, setting_resource())
+
+
+@pytest.mark.parametrize(
+    ("action", "answers", "raised"),
+    [
+        (Action.READ, {}, NotFound),
+        (Action.WRITE, {}, NotFound),
+        (Action.RESOLVE, {}, NotFound),
+        (Action.WRITE, {"read": True}, Forbidden),
+        (Action.RESOLVE, {"read": True}, Forbidden),
+        (Action.WRITE, {"resolve": True}, NotFound),
+        (Action.WRITE, {"write": ValueError(), "read": True}, Forbidden),
+        (Action.WRITE, {"write": ValueError(), "read": ValueError()}, NotFound),
+        (Action.READ, {"read": ValueError()}, NotFound),
+    ],
+    ids=str,
+)
+def test_what_may_not_even_be_read_is_not_found(action: Action, answers: dict[str, Any], raised: type) -> None:
+    with capture_logs(), pytest.raises(raised) as caught:
+        gate(**answers).require(principal(), action, setting_resource())
+
+    assert type(caught.value) is raised
+
+
+@pytest.mark.parametrize(
+    "somebody",
+    [
+        Principal(id="x"),
+        Principal(id=None),  # type: ignore[arg-type]
+        Principal(id="x", tenant=5, roles=("admin",)),  # type: ignore[arg-type]
+        Principal(id="x", tenant="acme", roles=None),  # type: ignore[arg-type]
+        Principal(id="x", tenant="acme", roles=("manager",), territories=None),  # type: ignore[arg-type]
+        Principal(id="x", tenant="acme", roles=("admin",), clearance=None),  # type: ignore[arg-type]
+        Principal(id="x", tenant="acme", roles=("admin",), clearance="3"),  # type: ignore[arg-type]
+        Principal(id="x", tenant="acme", roles=("admin",), clearance=float("nan")),  # type: ignore[arg-type]
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("action", Action)
+def test_a_principal_with_missing_or_wrong_attributes_may_do_nothing(
+    shipped: Gate, somebody: Principal, action: Action
+) -> None:
+    with capture_logs():
+        assert shipped.allows(somebody, action, setting_resource()) is False
+
+
+@pytest.mark.parametrize("thing", [None, "acme", object(), principal()], ids=repr)
+def test_what_is_no_resource_is_open_to_nobody(shipped: Gate, thing: Any) -> None:
+    with capture_logs():
+        assert shipped.allows(principal(roles=("platform_admin",)), Action.READ, thing) is False

@@ -1,0 +1,141 @@
+"""A policy is loaded whole or not at all. tests/access/compiler holds what it is compiled to against Oso."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app.access.polar import PolicyError, load_policy
+from app.config import Config
+from app.domain.access import Action, Principal
+from app.domain.scope import Level
+from tests.builders import definition_resource, principal, setting_resource
+
+READERS = 'allow(p: Principal, "read", _s: Setting) if "reader" in p.roles;'
+
+
+def folder(tmp_path: Path, **sources: str) -> Path:
+    for name, source in sources.items():
+        (tmp_path / f"{name}.polar").write_text(source)
+    return tmp_path
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(PolicyError) as caught:
+        load_policy(path)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_shipped_policy_loads() -> None:
+    policy = load_policy(Config().policies_path)
+
+    assert policy.files == ("setpoint.polar",)
+    assert policy.allows(principal(roles=("admin",)), Action.WRITE, setting_resource()) is True
+
+
+def test_a_policy_grants_what_a_rule_grants_and_nothing_else(tmp_path: Path) -> None:
+    policy = load_policy(folder(tmp_path, readers=READERS))
+    reader = principal(roles=("reader",))
+
+    assert policy.allows(reader, Action.READ, setting_resource()) is True
+    assert policy.allows(reader, Action.WRITE, setting_resource()) is False
+    assert policy.allows(reader, Action.RESOLVE, setting_resource()) is False
+    assert policy.allows(reader, Action.READ, definition_resource()) is False
+    assert policy.allows(principal(), Action.READ, setting_resource()) is False
+
+
+def test_the_rules_of_all_files_hold_together(tmp_path: Path) -> None:
+    policy = load_policy(folder(tmp_path, a=READERS, b=READERS.replace("reader", "auditor")))
+
+    assert policy.files == ("a.polar", "b.polar")
+    assert policy.allows(principal(roles=("reader",)), Action.READ, setting_resource()) is True
+    assert policy.allows(principal(roles=("auditor",)), Action.READ, setting_resource()) is True
+
+
+def test_a_forbidding_rule_stands_above_those_that_allow(tmp_path: Path) -> None:
+    policy = load_policy(
+        folder(tmp_path, a=READERS + '\nforbid(_p: Principal, "read", s: Setting) if s.level = "USER";')
+    )
+    reader = principal(roles=("reader",))
+
+    assert policy.allows(reader, Action.READ, setting_resource(Level.TENANT)) is True
+    assert policy.allows(reader, Action.READ, setting_resource(Level.USER, "alice")) is False
+
+
+def test_the_version_is_that_of_names_and_sources(tmp_path: Path) -> None:
+    versions = []
+    for name, source in [("a", READERS), ("a", READERS + "\n"), ("b", READERS)]:
+        path = tmp_path / str(len(versions))
+        path.mkdir()
+        versions.append(load_policy(folder(path, **{name: source})).version)
+
+    assert len(set(versions)) == 3
+    assert load_policy(tmp_path / "0").version == versions[0]
+
+
+def test_words_that_are_not_taken_may_stand_in_comments(tmp_path: Path) -> None:
+    load_policy(folder(tmp_path, a=f"# never cut, and not may(p)\n{READERS}"))
+
+
+def test_a_folder_without_a_policy_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "readme.txt").write_text(READERS)
+
+    assert "There is no .polar file" in refusal(tmp_path)
+    assert "There is no .polar file" in refusal(tmp_path / "missing")
+
+
+def test_a_policy_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.polar").write_bytes(b"\xff")
+
+    assert "cannot be read" in refusal(tmp_path)
+
+
+HELPER = 'may(p: Principal) if "a" in p.roles;'
+HEAD = 'allow(p: Principal, "read", _d: Definition) if'
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("", "undefined rule `allow`"),
+        ("allow(", "forget a semi-colon"),
+        (f"{HEAD} unknown_rule(p);", "undefined rule"),
+        (f"{HEAD} p.nothing = 1;", "there is no such attribute"),
+        (f"{READERS}\n?= allow(1, 2, 3);", "Inline query failed"),
+        (f"{HEAD} p.id = 1 and cut;", "a.polar:1: `cut"),
+        (f"{HELPER}\n{HEAD} not may(p);", "a.polar:2: `not may("),
+        # What the eye of the lint misses, the compiler does not.
+        (f"{HELPER}\n{HEAD} not (may(p));", "cannot be compiled"),
+        (f"{HELPER}\n{HEAD} not\n may(p);", "cannot be compiled"),
+        (f'{HELPER}\n{HEAD} p.id != "#" and not may(p);', "cannot be compiled"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::Warning")
+def test_a_policy_that_is_not_understood_exactly_is_refused(tmp_path: Path, source: str, reason: str) -> None:
+    assert reason in refusal(folder(tmp_path, a=source))
+
+
+def test_one_bad_file_among_good_ones_refuses_them_all(tmp_path: Path) -> None:
+    assert "bad.polar:1" in refusal(folder(tmp_path, a=READERS, bad=f"{HEAD} cut;"))
+
+
+@pytest.mark.parametrize(
+    "somebody",
+    [
+        Principal(id="x", roles=None),  # type: ignore[arg-type]
+        Principal(id="x", roles=("Reader", "reader ", "READER")),
+        Principal(id="x", roles=(None, 1, True)),  # type: ignore[arg-type]
+    ],
+    ids=repr,
+)
+def test_roles_of_the_wrong_form_grant_nothing(tmp_path: Path, somebody: Principal) -> None:
+    policy = load_policy(folder(tmp_path, a=READERS))
+
+    try:
+        granted = policy.allows(somebody, Action.READ, setting_resource())
+    except TypeError:
+        granted = False
+
+    assert granted is False

@@ -1,0 +1,150 @@
+"""The environment as a configuration, or one sentence that says which variable to change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app.config import Config, ConfigError, read_config
+
+
+def refusal(**environment: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        read_config({f"SETPOINT_{name}": value for name, value in environment.items()})
+    sentence = str(caught.value)
+    assert "\n" not in sentence
+    assert sentence.endswith(".")
+    assert sentence.count("$") == 0
+    return sentence
+
+
+def test_nothing_set_gives_the_defaults() -> None:
+    assert read_config({}) == (Config(), [])
+    assert Config().host == "127.0.0.1"
+    assert Config().port == 8080
+    assert Config().workers == 1
+    assert Config().database_url is None
+
+
+def test_variables_are_read_by_the_names_of_the_fields() -> None:
+    config, warnings = read_config(
+        {
+            "SETPOINT_HOST": "::1",
+            "SETPOINT_PORT": "9000",
+            "SETPOINT_REDIS_TIMEOUT_SECONDS": "0.5",
+            "SETPOINT_DATABASE_URL": "postgresql://db/setpoint",
+            "SETPOINT_LOG_LEVEL": "debug",
+            "PATH": "/bin",
+            "PORT": "1",
+        }
+    )
+
+    assert config == Config(
+        host="::1",
+        port=9000,
+        redis_timeout_seconds=0.5,
+        database_url="postgresql://db/setpoint",
+        log_level="debug",
+    )
+    assert warnings == []
+
+
+def test_every_field_can_be_set_to_its_own_default() -> None:
+    defaults = {
+        f"SETPOINT_{name.upper()}": str(getattr(Config(), name))
+        for name in Config.__struct_fields__
+        if getattr(Config(), name) is not None
+    }
+
+    assert read_config(defaults) == (Config(), [])
+
+
+def test_an_empty_variable_counts_as_not_set() -> None:
+    assert read_config({"SETPOINT_PORT": "", "SETPOINT_DATABASE_URL": "", "SETPOINT_NONSENSE": ""}) == (Config(), [])
+
+
+@pytest.mark.parametrize(
+    ("name", "warning"),
+    [
+        ("PROT", "SETPOINT_PROT is not a known setting and is ignored. Did you mean SETPOINT_PORT?"),
+        (
+            "DATABASEURL",
+            "SETPOINT_DATABASEURL is not a known setting and is ignored. Did you mean SETPOINT_DATABASE_URL?",
+        ),
+        ("XYZZY", "SETPOINT_XYZZY is not a known setting and is ignored."),
+        ("", "SETPOINT_ is not a known setting and is ignored."),
+    ],
+)
+def test_an_unknown_name_is_warned_of_with_the_nearest_known_one(name: str, warning: str) -> None:
+    assert read_config({f"SETPOINT_{name}": "1"}) == (Config(), [warning])
+
+
+def test_several_unknown_names_are_warned_of_in_order() -> None:
+    _, warnings = read_config({"SETPOINT_ZZZ": "1", "SETPOINT_AAA": "1"})
+
+    assert [warning.split()[0] for warning in warnings] == ["SETPOINT_AAA", "SETPOINT_ZZZ"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "http"),
+        ("PORT", "0"),
+        ("PORT", "65536"),
+        ("PORT", "80.5"),
+        ("PORT", "-1"),
+        ("WORKERS", "0"),
+        ("WORKERS", "many"),
+        ("POOL_SIZE", "501"),
+        ("ACQUIRE_TIMEOUT_SECONDS", "0"),
+        ("ACQUIRE_TIMEOUT_SECONDS", "-1"),
+        ("ACQUIRE_TIMEOUT_SECONDS", "3601"),
+        ("ACQUIRE_TIMEOUT_SECONDS", "inf"),
+        ("ACQUIRE_TIMEOUT_SECONDS", "nan"),
+        ("MAX_BODY_BYTES", "0"),
+        ("LOG_LEVEL", "loud"),
+        ("LOG_FORMAT", "xml"),
+        ("LOCAL_ISSUER", "maybe"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named_in_one_sentence(name: str, value: str) -> None:
+    assert refusal(**{name: value}).startswith(f"SETPOINT_{name} cannot be used: ")
+
+
+ISSUER = {"JWT_ISSUER": "https://issuer.test", "JWT_AUDIENCE": "setpoint", "JWKS": "https://issuer.test/jwks"}
+
+
+@pytest.mark.parametrize("missing", ISSUER)
+def test_an_issuer_is_named_whole_or_not_at_all(missing: str) -> None:
+    part = {name: value for name, value in ISSUER.items() if name != missing}
+
+    assert "belong together" in refusal(**part)
+    assert "belong together" in refusal(**{missing: ISSUER[missing]})
+
+
+def test_a_whole_issuer_is_taken() -> None:
+    config, _ = read_config({f"SETPOINT_{name}": value for name, value in ISSUER.items()})
+
+    assert (config.jwt_issuer, config.jwt_audience, config.jwks) == tuple(ISSUER.values())
+
+
+def test_somebody_must_be_able_to_sign_in() -> None:
+    assert "nobody could sign in" in refusal(LOCAL_ISSUER="off")
+
+    config, _ = read_config({f"SETPOINT_{name}": value for name, value in (ISSUER | {"LOCAL_ISSUER": "off"}).items()})
+
+    assert config.local_issuer == "off"
+
+
+def test_paths_are_absolute_and_know_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+    assert Config().data_path == tmp_path / ".setpoint"
+    assert Config(data_dir="~/data").data_path == tmp_path / "data"
+    assert Config(policies_dir="rules").policies_path == tmp_path / "rules"
+
+
+def test_without_a_policies_folder_the_shipped_ones_are_used() -> None:
+    assert (Config().policies_path / "setpoint.polar").is_file()
