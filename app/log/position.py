@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
 
 from app.domain.errors import PositionNotReached
 from app.domain.position import Position
+from app.kit.database import Database
+from app.log.append import SETTINGS_POSITION
 
 STEP_SECONDS = 0.025  # how often a read that is too early looks again
 
-
-class _Positioned(Protocol):
-    @property
-    def position(self) -> Position: ...
+_HEAD = f"SELECT {SETTINGS_POSITION} AS position"
 
 
-T = TypeVar("T", bound=_Positioned)
-
-
-async def not_before(minimum: Position, read: Callable[[], Awaitable[T]], *, wait_seconds: float) -> T:
+async def reached(minimum: Position, *, database: Database, wait_seconds: float) -> None:
     """
-    What `read` gives, as soon as it is of the named position or a later one.
+    Wait until the registry has reached a position.
 
-    Reads come from PostgreSQL itself, so the wait only matters when the position is one that this database has not
-    seen. Raises PositionNotReached after the wait: an answer from before it would be worse than none.
+    What is read from PostgreSQL afterwards is of that position or a later one, and so is the news that something is
+    not there; whoever answers from a copy has to compare the copy's own position.
+
+    Raises PositionNotReached after the wait: an answer from before it would be worse than none. Cost: nothing for
+    position 0, else a round trip.
     """
-    result = await read()
+    if minimum == 0:
+        return
     waited = 0.0
-    while result.position < minimum:
+    while (here := (await database.fetchrow(_HEAD))["position"]) < minimum:
         if waited >= wait_seconds:
-            raise PositionNotReached(f"The registry stands at position {result.position}, before {minimum}.")
+            raise PositionNotReached(f"The registry stands at position {here}, before {minimum}.")
         await asyncio.sleep(STEP_SECONDS)
         waited += STEP_SECONDS
-        result = await read()
-    return result

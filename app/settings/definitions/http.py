@@ -19,7 +19,7 @@ from app.settings.definitions import commands, queries
 from app.settings.definitions.commands import DefinitionDraft
 from app.settings.directory.commands import Preconditions
 from app.settings.directory.http import PageQuery
-from app.settings.http import caller_of, registry_of
+from app.settings.http import MIN_POSITION, caller_of, reach_position, registry_of
 
 MAX_KEY_PREFIX_CHARACTERS = 200
 
@@ -88,11 +88,14 @@ _TAG = "Definitions"
         summary="Definitions, by prefix",
         query=DefinitionsQuery,
         answer=Page[DefinitionView],
+        errors=(412,),
+        headers=(MIN_POSITION,),
         conditional=True,
     ),
 )
 async def list_definitions(request: ApiRequest, params: DefinitionsQuery) -> Response[bytes]:
     """Definitions in order of their keys, as far as your clearance goes."""
+    await reach_position(request)
     position, page = await queries.definitions(
         prefix=params.prefix,
         cursor=params.cursor,
@@ -112,12 +115,14 @@ async def list_definitions(request: ApiRequest, params: DefinitionsQuery) -> Res
         tag=_TAG,
         summary="What a key is",
         answer=DefinitionView,
-        errors=(404,),
+        errors=(404, 412),
+        headers=(MIN_POSITION,),
         conditional=True,
     ),
 )
 async def get_definition(request: ApiRequest, key: str) -> Response[bytes]:
     """One definition."""
+    await reach_position(request)
     position, found = await queries.definition(key, caller=caller_of(request), registry=registry_of(request))
     return tagged(request, encode(_view(found)), tag=change_tag(found.position), position=position)
 

@@ -18,7 +18,7 @@ from app.kit.paging import DEFAULT_LIMIT, Limit, Page
 from app.settings.directory import commands, queries
 from app.settings.directory.commands import Preconditions
 from app.settings.directory.store import ScopeEntry, Tenant
-from app.settings.http import caller_of, registry_of
+from app.settings.http import MIN_POSITION, caller_of, reach_position, registry_of
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
@@ -101,12 +101,14 @@ _SCOPES = "Scope directory"
         summary="All tenants",
         query=PageQuery,
         answer=Page[TenantView],
-        errors=(404,),
+        errors=(404, 412),
+        headers=(MIN_POSITION,),
         conditional=True,
     ),
 )
 async def list_tenants(request: ApiRequest, params: PageQuery) -> Response[bytes]:
     """Tenants in order of their ids."""
+    await reach_position(request)
     position, page = await queries.tenants(
         cursor=params.cursor, limit=params.limit, caller=caller_of(request), registry=registry_of(request)
     )
@@ -172,11 +174,14 @@ async def delete_tenant(request: ApiRequest, tenant_id: str) -> Response[bytes]:
         summary="Scopes of a tenant that the directory knows",
         query=ScopesQuery,
         answer=Page[ScopeView],
+        errors=(412,),
+        headers=(MIN_POSITION,),
         conditional=True,
     ),
 )
 async def list_scopes(request: ApiRequest, params: ScopesQuery) -> Response[bytes]:
     """Entries in order of their scopes, as far as you may see them."""
+    await reach_position(request)
     position, page = await queries.entries(
         tenant=_tenant_of(request, params.tenant_id),
         level=params.scope,
@@ -199,12 +204,14 @@ async def list_scopes(request: ApiRequest, params: ScopesQuery) -> Response[byte
         summary="What is known of a scope",
         query=ScopeQuery,
         answer=ScopeView,
-        errors=(404,),
+        errors=(404, 412),
+        headers=(MIN_POSITION,),
         conditional=True,
     ),
 )
 async def get_scope(request: ApiRequest, level: str, scope_id: str, params: ScopeQuery) -> Response[bytes]:
     """Where a scope lies, who owns it, and its free attributes."""
+    await reach_position(request)
     position, entry = await queries.entry(
         _scope(request, level, scope_id, params), caller=caller_of(request), registry=registry_of(request)
     )

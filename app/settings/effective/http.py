@@ -14,15 +14,13 @@ from app.domain.resolution import State, Step
 from app.domain.scope import Chain, Context, Scope, chain_of
 from app.domain.tag import view_tag
 from app.kit.http import ApiRequest, Operation, api, encode, principal_salt, tagged, view
-from app.log.position import not_before
 from app.settings.effective import queries
 from app.settings.effective.queries import Effective, Explained
 from app.settings.effective.store import Selection
-from app.settings.http import caller_of, registry_of
+from app.settings.http import MIN_POSITION, caller_of, reach_position, registry_of
 from app.settings.values.views import Key
 
 _TAG = "Effective values"
-_MIN_POSITION = "Setpoint-Min-Position"
 
 
 class ResolveQuery(Context, frozen=True, kw_only=True, rename="camel"):
@@ -86,20 +84,16 @@ class EffectiveSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel
         query=ResolveQuery,
         answer=EffectiveSetting,
         errors=(404, 412),
-        headers=(_MIN_POSITION,),
+        headers=(MIN_POSITION,),
         conditional=True,
     ),
 )
 async def resolve_setting(request: ApiRequest, key: str, params: ResolveQuery) -> Response[bytes]:
     """`explain=true` adds the chain: folding the values of its won and merged links gives the value, byte for byte."""
-    registry = registry_of(request)
     chain = _chain(request, params)
-    found = await not_before(
-        request.min_position(),
-        lambda: queries.effective_value(
-            chain, key, explained=params.explain, caller=caller_of(request), registry=registry
-        ),
-        wait_seconds=registry.config.min_position_wait_seconds,
+    await reach_position(request)
+    found = await queries.effective_value(
+        chain, key, explained=params.explain, caller=caller_of(request), registry=registry_of(request)
     )
     # The tag stands in the body too, so it is made of the body without it: same content, same tag.
     bare = _effective_setting(found)
@@ -117,7 +111,7 @@ async def resolve_setting(request: ApiRequest, key: str, params: ResolveQuery) -
         query=EffectiveQuery,
         answer=EffectiveSettings,
         errors=(404, 412),
-        headers=(_MIN_POSITION,),
+        headers=(MIN_POSITION,),
         conditional=True,
     ),
 )
@@ -126,11 +120,8 @@ async def effective_settings(request: ApiRequest, params: EffectiveQuery) -> Res
     registry = registry_of(request)
     chain = _chain(request, params)
     selection = _selection(params, max_keys=registry.config.max_bulk_keys)
-    found = await not_before(
-        request.min_position(),
-        lambda: queries.effective_values(chain, selection, caller=caller_of(request), registry=registry),
-        wait_seconds=registry.config.min_position_wait_seconds,
-    )
+    await reach_position(request)
+    found = await queries.effective_values(chain, selection, caller=caller_of(request), registry=registry)
     body = encode(_effective_settings(found, explain=params.explain))
     return view(request, body, position=found.position, salt=principal_salt(request.user))
 

@@ -16,9 +16,8 @@ from app.domain.tag import change_tag
 from app.kit import asgi
 from app.kit.http import MERGE_PATCH, ApiRequest, Operation, api, changed, encode, gone, paged, tagged
 from app.kit.paging import Page
-from app.log.position import not_before
 from app.settings.directory.http import PageQuery
-from app.settings.http import caller_of, registry_of
+from app.settings.http import MIN_POSITION, caller_of, reach_position, registry_of
 from app.settings.values import commands, queries
 from app.settings.values.changes import Change, Done
 from app.settings.values.commands import Batch, fingerprint_of
@@ -38,7 +37,6 @@ from app.settings.values.views import (
 )
 
 _TAG = "Settings"
-_MIN_POSITION = "Setpoint-Min-Position"
 
 
 class PlaceQuery(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -69,19 +67,15 @@ class ListQuery(PageQuery, frozen=True, kw_only=True, rename="camel"):
         query=PlaceQuery,
         answer=Setting,
         errors=(404, 412),
-        headers=(_MIN_POSITION,),
+        headers=(MIN_POSITION,),
         conditional=True,
     ),
 )
 async def get_setting(request: ApiRequest, params: PlaceQuery) -> Response[bytes]:
     """What is set at exactly this scope; for what holds there, ask resolve."""
-    registry = registry_of(request)
     scope = _scope(request, params.scope, params.scope_id, params.tenant_id)
-    found = await not_before(
-        request.min_position(),
-        lambda: queries.value_at(scope, params.key, caller=caller_of(request), registry=registry),
-        wait_seconds=registry.config.min_position_wait_seconds,
-    )
+    await reach_position(request)
+    found = await queries.value_at(scope, params.key, caller=caller_of(request), registry=registry_of(request))
     body = encode(setting_view(found.value))
     return tagged(request, body, tag=change_tag(found.value.position), position=found.position)
 
@@ -95,18 +89,14 @@ async def get_setting(request: ApiRequest, params: PlaceQuery) -> Response[bytes
         summary="A value by its id",
         answer=Setting,
         errors=(404, 412),
-        headers=(_MIN_POSITION,),
+        headers=(MIN_POSITION,),
         conditional=True,
     ),
 )
 async def get_setting_by_id(request: ApiRequest, setting_id: str) -> Response[bytes]:
     """The same as by scope and key."""
-    registry = registry_of(request)
-    found = await not_before(
-        request.min_position(),
-        lambda: queries.value_by_id(_id(setting_id), caller=caller_of(request), registry=registry),
-        wait_seconds=registry.config.min_position_wait_seconds,
-    )
+    await reach_position(request)
+    found = await queries.value_by_id(_id(setting_id), caller=caller_of(request), registry=registry_of(request))
     body = encode(setting_view(found.value))
     return tagged(request, body, tag=change_tag(found.value.position), position=found.position)
 
@@ -211,12 +201,14 @@ async def unset_setting(request: ApiRequest, setting_id: str) -> Response[bytes]
         summary="Values set at one scope",
         query=ListQuery,
         answer=Page[Setting],
-        errors=(404,),
+        errors=(404, 412),
+        headers=(MIN_POSITION,),
         conditional=True,
     ),
 )
 async def list_settings(request: ApiRequest, params: ListQuery) -> Response[bytes]:
     """In order of their keys, as far as your clearance goes."""
+    await reach_position(request)
     position, page = await queries.values_at(
         _scope(request, params.scope, params.scope_id, params.tenant_id),
         prefix=params.prefix,
@@ -238,12 +230,14 @@ async def list_settings(request: ApiRequest, params: ListQuery) -> Response[byte
         summary="Versions of a value, newest first",
         query=PageQuery,
         answer=Page[HistoryItem],
-        errors=(404,),
+        errors=(404, 412),
+        headers=(MIN_POSITION,),
         conditional=True,
     ),
 )
 async def get_history(request: ApiRequest, setting_id: str, params: PageQuery) -> Response[bytes]:
     """Every version ever, the removal too."""
+    await reach_position(request)
     position, page = await queries.history(
         _id(setting_id),
         cursor=params.cursor,
