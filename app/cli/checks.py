@@ -117,6 +117,8 @@ def check_node(client: Client) -> Finding:
         health = client.get("/api/health").body
     except CommandFailed as failed:
         return Finding("node", "fail", str(failed))
+    if not isinstance(health, dict) or not isinstance(health.get("parts"), dict):
+        return Finding("node", "fail", f"{client.url} answers, but not as a Setpoint node does.")
     away = [f"{name} is {part['state']}" for name, part in health["parts"].items() if part["state"] != "up"]
     state: State = {"up": "pass", "degraded": "warn"}.get(health["state"], "fail")  # type: ignore[assignment]
     return Finding("node", state, ", ".join([f"{client.url} is {health['state']}", *away]))
@@ -147,4 +149,4 @@ def _embedded_url(name: Literal["postgres", "valkey"], data_path: Path) -> str |
 
 
 def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    return "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__

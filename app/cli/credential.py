@@ -19,17 +19,23 @@ HOW_TO_SIGN_IN = f"Sign in first: export {TOKEN_VARIABLE}=$(setpoint token --rol
 def find_token(token_file: str | None, *, host: str) -> str | None:
     """The token for a node on this host, or None when there is no credential at all."""
     if token_file is not None:
-        return _read(Path(token_file))
-    return os.environ.get(TOKEN_VARIABLE, "").strip() or _local_token(host)
+        return _one_word(_read(Path(token_file)), source=token_file)
+    given = os.environ.get(TOKEN_VARIABLE, "")
+    return _one_word(given, source=TOKEN_VARIABLE) if given else _local_token(host)
 
 
 def _read(path: Path) -> str:
     try:
-        token = path.read_text("utf-8").strip()
+        return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise CommandFailed(f"The token cannot be read from {path}: {error}.", code=USAGE) from error
-    if not token.isascii() or len(token.split()) != 1:
-        raise CommandFailed(f"{path} should hold one token and nothing else.", code=USAGE)
+
+
+def _one_word(text: str, *, source: str) -> str:
+    # Looked at here, because http.client would quote what it cannot send, and a token must not be shown.
+    token = text.strip()
+    if not token.isascii() or not token.isprintable() or len(token.split()) != 1:
+        raise CommandFailed(f"{source} should hold one token and nothing else.", code=USAGE)
     return token
 
 

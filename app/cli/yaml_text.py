@@ -43,6 +43,13 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    # Only in double quotes are the rarer line breaks escaped; elsewhere they come back as spaces.
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
+
+
+_Dumper.add_representer(str, _text)
+
 for _name, _pattern, _starts in _CORE:
     for _kind in (_Loader, _Dumper):
         _kind.add_implicit_resolver(
