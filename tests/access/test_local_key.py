@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from app.access import local_key
 from app.access.authentication import Authenticator
 from app.access.keys import Issuer
 from app.access.local_key import (
@@ -31,6 +32,7 @@ ASK = """
 import sys
 from pathlib import Path
 from app.access.local_key import public_key
+print("ready", flush=True)
 sys.stdin.read(1)
 print(public_key(Path(sys.argv[1])).public_bytes_raw().hex())
 """
@@ -79,12 +81,24 @@ def test_processes_that_ask_at_once_get_one_key(tmp_path: Path) -> None:
     ]
 
     for process in asking:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in asking:
         assert process.stdin is not None
         process.stdin.write("x")
         process.stdin.flush()
     answers = {process.communicate(timeout=30)[0] for process in asking}
 
     assert answers == {public_key(tmp_path).public_bytes_raw().hex() + "\n"}
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+
+
+def test_who_comes_second_takes_the_key_of_the_first(tmp_path: Path) -> None:
+    first = ensure_local_key(tmp_path)
+
+    local_key._create(tmp_path / FILE)  # as one does that looked before the first had made it
+
+    assert ensure_local_key(tmp_path).private_bytes_raw() == first.private_bytes_raw()
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
 
 
