@@ -35,7 +35,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     database_url: str | None = None  # a PostgreSQL 15+ URL; None starts the embedded one
     redis_url: str | None = None  # redis://, rediss:// or unix://; None starts the embedded one
-    pool_size: Annotated[int, msgspec.Meta(ge=1, le=500)] = 8  # PostgreSQL connections per worker; more only wait for it
+    pool_size: Annotated[int, msgspec.Meta(ge=1, le=500)] = 8  # PostgreSQL connections per worker; more only wait
     acquire_timeout_seconds: Seconds = 2.0  # how long a request waits for a free connection before 503
     statement_timeout_seconds: Seconds = 5.0  # PostgreSQL ends any statement after this
     connect_timeout_seconds: Seconds = 5.0  # how long a connection attempt may take
