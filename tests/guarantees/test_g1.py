@@ -1,0 +1,153 @@
+"""
+G1: a right answer or none. A read gives exactly what the registry held at the position that it names.
+
+A writer makes random changes, several values at several scopes at a time, and notes what should hold at each position.
+Readers note what they got at which position. Nobody may have seen anything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from app.domain.combination import MergeStrategy, combine
+from app.settings.effective import store
+from tests.world import DE_CONTEXT, DEFINITIONS, LEVELS, Api, match, position
+
+pytestmark = pytest.mark.anyio
+
+READS = 2_000
+STATES = 150  # how many different states the readers have to meet
+LIMIT = 20_000  # reads after which the writer has had every chance
+SEED = 20261123
+CHAIN = {
+    "GLOBAL": None,
+    "TENANT": "acme",
+    "TERRITORY": "DE",
+    "ACCOUNT": "adler",
+    "USER": "alice",
+}
+# What a value looks like that was made of a number; no two numbers give one value.
+SHAPES: dict[str, Any] = {
+    "any.thing": lambda number: number,
+    "notify.channels": lambda number: {f"c{number}": True},
+    "notify.followups": lambda number: [f"P{number}D"],
+}
+
+
+class Model:
+    """What is set, and what should therefore hold at each position."""
+
+    def __init__(self) -> None:
+        self.values: dict[tuple[str, str], Any] = {}
+        self.defaults = {key: DEFINITIONS[key]["default"] for key in SHAPES}
+        self.held: dict[int, list[dict[str, Any]]] = {}
+
+    def note(self, at: int) -> None:
+        """This is what holds from this position on, for alice in her context and for everybody in globex."""
+        self.held[at] = [{key: self._holds(key, levels) for key in SHAPES} for levels in (tuple(CHAIN), ("GLOBAL",))]
+
+    def _holds(self, key: str, levels: tuple[str, ...]) -> Any:
+        said = [self.values[level, key] for level in levels if (level, key) in self.values]
+        strategy = MergeStrategy(DEFINITIONS[key].get("mergeStrategy", "replace"))
+        return combine(strategy, [self.defaults[key], *said])
+
+
+async def write_until(done: asyncio.Event, api: Api, model: Model, rng: random.Random) -> None:
+    """Change values together, and now and then a default, and note what then holds."""
+    number = 0
+    while not done.is_set():
+        number += 1
+        response = await (_change_default if rng.random() < 0.2 else _change_values)(api, model, rng, number)
+        assert response.status_code == 200, response.text
+        model.note(position(response))
+
+
+async def _change_values(api: Api, model: Model, rng: random.Random, number: int) -> httpx.Response:
+    places = rng.sample([(level, key) for level in CHAIN for key in SHAPES], k=rng.randint(2, 8))
+    operations = []
+    for level, key in places:
+        where = {"scope": level, "key": key, **({} if CHAIN[level] is None else {"scopeId": CHAIN[level]})}
+        known = {"ifMatch": "*"} if (level, key) in model.values else {}
+        if known and rng.random() < 0.3:
+            operations.append({"op": "unset", **where, **known})
+            del model.values[level, key]
+        else:
+            model.values[level, key] = SHAPES[key](number)
+            operations.append({"op": "set", **where, **known, "value": model.values[level, key]})
+    return await api.root.post("/api/settings/batch", json={"operations": operations})
+
+
+async def _change_default(api: Api, model: Model, rng: random.Random, number: int) -> httpx.Response:
+    key = rng.choice(list(SHAPES))
+    model.defaults[key] = SHAPES[key](number)
+    path = f"/api/definitions/{key}"
+    body = {"levels": LEVELS, **DEFINITIONS[key], "default": model.defaults[key]}
+    return await api.root.put(path, json=body, headers=match(await api.root.get(path)))
+
+
+async def mistakes(api: Api, *, reads: int, states: int) -> list[Any]:
+    """What readers saw that never held, after so many reads that met so many states."""
+    model, rng = Model(), random.Random(SEED)
+    print("seed", SEED)
+    model.note(position(await api.alice.get("/api/settings/effective")))
+    seen: list[tuple[int, int, dict[str, Any]]] = []  # position, whose view, what
+    met: set[int] = set()
+    done = asyncio.Event()
+    everything = {"keys": ",".join(SHAPES)}
+
+    async def read_all(client: httpx.AsyncClient, whose: int, context: dict[str, str]) -> None:
+        response = await client.get("/api/settings/effective", params=context | everything)
+        note(response, whose, response.json()["values"])
+
+    async def read_one() -> None:
+        key = rng.choice(list(SHAPES))
+        response = await api.alice.get(f"/api/settings/resolve/{key}", params=DE_CONTEXT)
+        note(response, 0, {key: response.json()["value"]})
+
+    def note(response: httpx.Response, whose: int, found: dict[str, Any]) -> None:
+        seen.append((position(response), whose, found))
+        met.add(position(response))
+        if (len(seen) >= reads and len(met) >= states) or len(seen) >= LIMIT:
+            done.set()
+
+    async def repeat(read: Any, *arguments: Any) -> None:
+        while not done.is_set():
+            await read(*arguments)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(write_until(done, api, model, rng))
+        group.create_task(repeat(read_all, api.globex, 1, {}))
+        group.create_task(repeat(read_one))
+        for _ in range(2):
+            group.create_task(repeat(read_all, api.alice, 0, DE_CONTEXT))
+    assert len(met) >= states, "the readers were too slow to meet the writer"
+    print(len(seen), "reads met", len(met), "states")
+    return [
+        (at, whose, found)
+        for at, whose, found in seen
+        if at not in model.held or any(model.held[at][whose][key] != value for key, value in found.items())
+    ]
+
+
+async def test_no_read_ever_sees_what_never_held(api: Api) -> None:
+    assert await mistakes(api, reads=READS, states=STATES) == []
+
+
+async def test_the_check_finds_values_and_definitions_of_two_moments(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same, with reads as somebody might write them: values first, then the rest."""
+    one_moment = store.snapshot
+
+    async def two_moments(*arguments: Any, **more: Any) -> Any:
+        before = await one_moment(*arguments, **more)
+        await asyncio.sleep(0)
+        return msgspec.structs.replace(await one_moment(*arguments, **more), values=before.values)
+
+    monkeypatch.setattr(store, "snapshot", two_moments)
+
+    assert await mistakes(api, reads=300, states=20) != []
