@@ -3,7 +3,7 @@ Who asks: a credential in, a principal out, or Unauthenticated.
 
 A token is believed if one of our issuers signed it with the one algorithm its key serves, it is meant for us, and
 its time has come and not passed. Verified tokens are remembered by digest, so that a client in a loop pays for the
-signature once; their expiry is looked at on every request.
+signature once; their expiry, and whether their key still counts, is looked at on every request.
 """
 
 from __future__ import annotations
@@ -57,6 +57,15 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: float
 
 
+class _Verified(msgspec.Struct, frozen=True, kw_only=True):
+    """What a verification found, and what it rests on: with the key gone, the token is worth nothing."""
+
+    identity: Identity
+    issuer: Issuer
+    key_id: str | None
+    key: Any
+
+
 class Authenticator:
     """Verifies credentials against the issuers."""
 
@@ -64,23 +73,23 @@ class Authenticator:
         self._issuers = issuers
         self._clock = clock
         self._cache_entries = cache_entries
-        self._verified: OrderedDict[bytes, Identity] = OrderedDict()
+        self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
 
     def identify(self, token: str) -> Identity:
         """Whom a token vouches for. Raises Unauthenticated, whatever is wrong with it."""
         if len(token) > MAX_TOKEN_BYTES:
             raise Unauthenticated(f"The token is longer than {MAX_TOKEN_BYTES} bytes.")
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
-        identity = self._verified.get(digest)
-        if identity is None:
-            identity = self._verify(token)
-            self._remember(digest, identity)
-        if identity.expires_at + LEEWAY_SECONDS <= self._clock().timestamp():
+        verified = self._verified.get(digest)
+        if verified is None or verified.issuer.key(verified.key_id) != verified.key:
+            verified = self._verify(token)
+        self._remember(digest, verified)
+        if verified.identity.expires_at + LEEWAY_SECONDS <= self._clock().timestamp():
             self._verified.pop(digest, None)
             raise Unauthenticated("The token has expired.")
-        return identity
+        return verified.identity
 
-    def _verify(self, token: str) -> Identity:
+    def _verify(self, token: str) -> _Verified:
         try:
             return self._verified_claims(token)
         except Unauthenticated:
@@ -89,7 +98,7 @@ class Authenticator:
             # Libraries raise all kinds of things on hostile tokens; none of them makes the caller known.
             raise Unauthenticated("The token is not valid.") from error
 
-    def _verified_claims(self, token: str) -> Identity:
+    def _verified_claims(self, token: str) -> _Verified:
         header = jwt.get_unverified_header(token)
         if any(name in header for name in _FORBIDDEN_HEADERS):
             raise Unauthenticated("The token is not valid.")
@@ -102,10 +111,12 @@ class Authenticator:
         claims = msgspec.convert(_decoded(token, algorithm, key, issuer), Claims)
         if max(claims.nbf, claims.iat) > self._clock().timestamp() + LEEWAY_SECONDS:
             raise Unauthenticated("The token is not valid yet.")
-        return Identity(principal=_principal(claims), issuer=issuer.name, expires_at=float(claims.exp))
+        identity = Identity(principal=_principal(claims), issuer=issuer.name, expires_at=float(claims.exp))
+        return _Verified(identity=identity, issuer=issuer, key_id=header.get("kid"), key=found)
 
-    def _remember(self, digest: bytes, identity: Identity) -> None:
-        self._verified[digest] = identity
+    def _remember(self, digest: bytes, verified: _Verified) -> None:
+        self._verified[digest] = verified
+        self._verified.move_to_end(digest)  # who comes often stays
         if len(self._verified) > self._cache_entries:
             self._verified.popitem(last=False)
 

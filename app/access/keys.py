@@ -71,8 +71,8 @@ async def open_issuers(config: Config) -> AsyncIterator[dict[str, Issuer]]:
     if config.jwt_issuer is not None and config.jwt_audience is not None and config.jwks is not None:
         issuer = Issuer(config.jwt_issuer, audience=config.jwt_audience, keys={})
         issuers[config.jwt_issuer] = issuer
-        await _renew(issuer, config.jwks)
-        tasks.append(asyncio.create_task(_keep_fresh(issuer, config.jwks, ttl_seconds=config.jwks_ttl_seconds)))
+        fetched = await _renew(issuer, config.jwks)
+        tasks.append(asyncio.create_task(_keep_fresh(issuer, config.jwks, config.jwks_ttl_seconds, fetched=fetched)))
     try:
         yield issuers
     finally:
@@ -81,10 +81,10 @@ async def open_issuers(config: Config) -> AsyncIterator[dict[str, Issuer]]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _keep_fresh(issuer: Issuer, source: str, *, ttl_seconds: float) -> None:
+async def _keep_fresh(issuer: Issuer, source: str, ttl_seconds: float, *, fetched: bool) -> None:
     while True:
-        fetched = await _renew(issuer, source)
         await asyncio.sleep(0.8 * ttl_seconds if fetched else RETRY_SECONDS)
+        fetched = await _renew(issuer, source)
 
 
 async def _renew(issuer: Issuer, source: str) -> bool:
@@ -98,7 +98,7 @@ async def _renew(issuer: Issuer, source: str) -> bool:
 
 async def _fetch(source: str) -> bytes:
     if not source.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
-        return await asyncio.to_thread(Path(source).read_bytes)
+        return await asyncio.to_thread(_read_file, Path(source))
     async with (
         httpx.AsyncClient(timeout=FETCH_SECONDS, follow_redirects=False) as client,
         client.stream("GET", source) as response,
@@ -107,23 +107,38 @@ async def _fetch(source: str) -> bytes:
         body = b""
         async for chunk in response.aiter_bytes():
             body += chunk
-            if len(body) > MAX_JWKS_BYTES:
-                raise KeySetError(f"the key set is longer than {MAX_JWKS_BYTES} bytes")
+            _require_short(body)
         return body
+
+
+def _read_file(path: Path) -> bytes:
+    with path.open("rb") as file:
+        body = file.read(MAX_JWKS_BYTES + 1)
+    _require_short(body)
+    return body
+
+
+def _require_short(body: bytes) -> None:
+    if len(body) > MAX_JWKS_BYTES:
+        raise KeySetError(f"the key set is longer than {MAX_JWKS_BYTES} bytes")
 
 
 def parse_jwks(document: bytes) -> dict[str, Any]:
     """
     The usable signing keys of a JWKS (RFC 7517) by their ids, each with the one algorithm it serves.
 
-    Keys for encryption, of other types or without an id beside others are left out. Raises KeySetError if none remain.
+    Keys for encryption and of other types are left out, and so is a second key of one id: which of two signed a token
+    must not be guessed. Raises KeySetError if none remain.
     """
     try:
         keys = msgspec.json.decode(document)["keys"]
-        usable = {str(key.get("kid", "")): _usable(key) for key in keys}
+        found: dict[str, Any] = {}
+        for key in keys:
+            usable = _usable(key)
+            if usable is not None:
+                found.setdefault(str(key.get("kid", "")), usable)
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
         raise KeySetError("the document is no JWKS") from error
-    found = {key_id: key for key_id, key in usable.items() if key is not None}
     if not found:
         raise KeySetError("the key set holds no key for EdDSA, ES256 or RS256 signatures")
     return found
@@ -131,7 +146,7 @@ def parse_jwks(document: bytes) -> dict[str, Any]:
 
 def _usable(key: dict[str, Any]) -> tuple[str, Any] | None:
     algorithm = {("OKP", "Ed25519"): "EdDSA", ("EC", "P-256"): "ES256", ("RSA", None): "RS256"}.get(
-        (str(key.get("kty")), key.get("crv"))
+        (str(key.get("kty")), None if key.get("crv") is None else str(key["crv"]))
     )
     if algorithm is None or key.get("use", "sig") != "sig" or key.get("alg", algorithm) not in (algorithm, "Ed25519"):
         return None

@@ -74,7 +74,7 @@ def _create(path: Path) -> None:
     pem = Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    own = path.with_suffix(f".{os.getpid()}")
+    own = path.with_suffix(f".{new_id()}")
     own.touch(mode=0o600)
     own.write_bytes(pem)
     try:

@@ -33,8 +33,6 @@ _SET_HERE = {name for name, _ in SECURITY_HEADERS} | {b"server", b"x-request-id"
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
-# Pages for people: documentation and, later, the console. They are served with a policy of their own.
-_HTML_PATHS = ("/schema",)
 _ACCEPTED = ("*/*", "application/*", "application/json", "application/problem+json")
 
 _log = get_logger()
@@ -55,7 +53,7 @@ def edge(app: asgi.App) -> asgi.App:
 async def _answer(app: asgi.App, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
     request_id = _request_id(scope)
     scope.setdefault("state", {})["request_id"] = request_id.decode()
-    answer = _Answer(send, request_id=request_id, head=scope["method"] == "HEAD", html=_is_html(scope))
+    answer = _Answer(send, request_id=request_id, head=scope["method"] == "HEAD")
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=request_id.decode(), **_trace(scope))
     try:
@@ -73,10 +71,9 @@ async def _answer(app: asgi.App, scope: asgi.Scope, receive: asgi.Receive, send:
 class _Answer:
     """One answer on its way out: adds headers, drops the body of a HEAD, and knows whether it has begun."""
 
-    def __init__(self, send: asgi.Send, *, request_id: bytes, head: bool, html: bool) -> None:
+    def __init__(self, send: asgi.Send, *, request_id: bytes, head: bool) -> None:
         self._send = send
         self._request_id = request_id
-        self._html = html
         self._begun = False
         self.head = head
 
@@ -99,8 +96,7 @@ class _Answer:
 
     def _headers(self, headers: Any) -> list[tuple[bytes, bytes]]:
         kept = [(name, value) for name, value in headers if name.lower() not in _SET_HERE]
-        security = SECURITY_HEADERS if not self._html else SECURITY_HEADERS[:1]
-        return [*kept, (b"x-request-id", self._request_id), *security]
+        return [*kept, (b"x-request-id", self._request_id), *SECURITY_HEADERS]
 
 
 def _request_id(scope: asgi.Scope) -> bytes:
@@ -116,11 +112,6 @@ def _trace(scope: asgi.Scope) -> dict[str, str]:
     return {"trace_id": match[1].decode()} if match else {}
 
 
-def _is_html(scope: asgi.Scope) -> bool:
-    path: str = scope["path"]
-    return path.startswith(_HTML_PATHS) and not path.endswith(".json")
-
-
 def _require_sane(scope: asgi.Scope) -> None:
     if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
         raise TooLarge(f"The headers take more than {MAX_HEADER_BYTES} bytes.")
@@ -133,7 +124,7 @@ def _require_sane(scope: asgi.Scope) -> None:
             "The Host header is given twice.",
             errors=[Violation(pointer="/header/Host", code="duplicate", detail="Send one Host header.")],
         )
-    if not _is_html(scope) and not _accepts_json(asgi.header(scope, b"accept")):
+    if not _accepts_json(asgi.header(scope, b"accept")):
         raise NotAcceptable
 
 

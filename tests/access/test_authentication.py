@@ -1,5 +1,5 @@
 """
-Tokens that are believed, and all those that are not: A01 to A07 of docs/security.md, without a server.
+Tokens that are believed, and all those that are not: abuse tests A01 to A07, without a server.
 
 The clock stands still in the past, so that a look at any other clock would show.
 """
@@ -469,6 +469,21 @@ def test_a_token_is_verified_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jwt, "decode", None)
 
     assert who.identify(token_text) is first
+
+
+def test_a09_a_token_whose_key_was_withdrawn_is_refused_though_it_was_verified_before() -> None:
+    issuer = Issuer(ISS, audience=AUD, keys={"ed": ("EdDSA", ED.public_key())})
+    who = Authenticator({ISS: issuer}, clock=Frozen(), cache_entries=10)
+    text = token()
+    who.identify(text)
+
+    issuer.renew({"ed": ("EdDSA", ED.public_key())})
+    again = who.identify(text)
+    issuer.renew({"ed": ("EdDSA", STRANGER.public_key())})
+
+    assert again.principal.id == "alice"
+    with pytest.raises(Unauthenticated):
+        who.identify(text)
 
 
 def test_a_refused_token_is_not_remembered() -> None:
