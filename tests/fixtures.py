@@ -26,6 +26,7 @@ from app.config import Config
 from app.embedded import embedded_servers
 from app.kit import asgi
 from app.kit.database import Connection
+from app.kit.logs import configure_logs
 from app.kit.migrations import migrate_forwards
 from app.main import create_app
 from tests.world import START, Api, SteppableClock, settle
@@ -100,6 +101,12 @@ class Databases:
                 await connection.close()
 
         return in_a_loop_of_its_own(run)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def logs() -> None:
+    """Logs as in production; left alone, structlog draws every failure that a test provokes, which takes a second."""
+    configure_logs(level="error", form="json")
 
 
 @pytest.fixture(scope="session")
@@ -191,6 +198,13 @@ async def api(
     del db
     async with started(application):
         yield Api(application, config=msgspec.structs.replace(config, database_url=database_url), clock=clock)
+
+
+@pytest.fixture
+async def openapi(api: Api) -> dict[str, Any]:
+    """The OpenAPI document, as served."""
+    document: dict[str, Any] = (await api.anonymous.get("/schema/openapi.json")).json()
+    return document
 
 
 @asynccontextmanager
