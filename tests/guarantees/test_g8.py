@@ -1,0 +1,352 @@
+"""
+G8, the part that stands: a foreign thing is answered like an absent one, byte for byte, and nothing can be done to it.
+
+A matrix of principals and operations. Each cell is one request aimed at things of acme (or of globex, for people of
+acme), sent twice: while the things are there, and while they are not but something else is, so that the registry stands
+at the same position. Both answers must be equal in status, headers and body, and nothing may have changed. The matrix
+fails when an operation of the OpenAPI document is in none of its tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import httpx
+import msgspec
+import pytest
+
+from app.access.gate import Gate
+from app.domain.access import Principal
+from app.domain.errors import Forbidden, NotFound
+from app.kit.database import Connection
+from tests.guarantees.state import everything
+from tests.world import CREATE, LEVELS, PRINCIPALS, SECRET, Api, make, place
+
+pytestmark = pytest.mark.anyio
+
+ANY = {"If-Match": "*"}
+MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
+CANARY = "canary-4711"
+
+# People who may do nothing with what `Target` names. Those of globex call themselves what people of acme are called.
+STRANGERS = {
+    "globex admin": PRINCIPALS["globex"],
+    "globex user": Principal(id="alice", tenant="globex", roles=("user",), territories=("DE",), clearance=SECRET),
+    "globex manager": Principal(id="alice", tenant="globex", roles=("manager",), territories=("DE",), clearance=SECRET),
+    "globex auditor": Principal(id="otto", tenant="globex", roles=("auditor",), clearance=SECRET),
+    "globex service": Principal(id="alice", kind="service", tenant="globex", roles=("service",), clearance=SECRET),
+    "no tenant": Principal(id="alice", roles=("user", "manager", "admin"), territories=("DE",), clearance=SECRET),
+    "no role": PRINCIPALS["nobody"],
+    "another territory": msgspec.structs.replace(PRINCIPALS["carl"], clearance=SECRET),
+}
+# She may write at the account, which she owns, and is not cleared for the key.
+UNCLEARED = Principal(id="alice", tenant="acme", roles=("user",), territories=("DE",), clearance=0)
+
+
+class Target(NamedTuple):
+    """What is there in one world and not in the other: a confidential value of alice's, and her account."""
+
+    setting_id: str
+    etag: str
+
+
+class Call(NamedTuple):
+    """One request aimed at the target."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = MappingProxyType({})
+    headers: Mapping[str, str] = MappingProxyType({})
+    body: Any = None
+
+
+OF_ACME = {"tenantId": "acme"}
+AT = {"scope": "ACCOUNT", "scopeId": "target", **OF_ACME}
+KEY = "target.key"
+VALUE = {"value": 1}
+DEFINITION = {"schema": True, "default": None, "levels": LEVELS, "sensitivity": "confidential"}
+
+# By operation. What is aimed at by id or path exists in one of the two worlds only.
+CALLS: dict[str, Callable[[Target], list[Call]]] = {
+    "getSetting": lambda it: [Call("GET", "/api/settings", {**AT, "key": KEY}, headers) for headers in _conditions(it)],
+    "getSettingById": lambda it: [
+        Call(method, f"/api/settings/{it.setting_id}", {}, headers)
+        for method in ("GET", "HEAD")
+        for headers in _conditions(it)
+    ],
+    "getSettingHistory": lambda it: [
+        Call("GET", f"/api/settings/{it.setting_id}/history", query) for query in ({}, {"limit": "1"})
+    ],
+    "listSettings": lambda _: [Call("GET", "/api/settings/list", {**AT, "prefix": prefix}) for prefix in ("", KEY)],
+    "createSetting": lambda _: [Call("POST", "/api/settings", body={**AT, "key": KEY, **VALUE})],
+    "replaceSetting": lambda it: [
+        Call("PUT", f"/api/settings/{it.setting_id}", headers=headers, body=VALUE) for headers in _bases(it)
+    ],
+    "patchSetting": lambda it: [
+        Call("PATCH", f"/api/settings/{it.setting_id}", headers=headers | MERGE_PATCH, body=VALUE)
+        for headers in _bases(it)
+    ],
+    "unsetSetting": lambda it: [
+        Call("DELETE", f"/api/settings/{it.setting_id}", headers=headers) for headers in _bases(it)
+    ],
+    "applyBatch": lambda it: [
+        Call("POST", "/api/settings/batch", headers=headers, body={"operations": [one], "dryRun": dry_run})
+        for one in (
+            {"op": "set", **AT, "key": KEY, **VALUE},
+            {"op": "set", **AT, "key": KEY, **VALUE, "ifMatch": it.etag},
+            {"op": "unset", **AT, "key": KEY, "ifMatch": "*"},
+        )
+        for headers in ({}, {"Idempotency-Key": "theirs"})
+        for dry_run in (False, True)
+    ],
+    "resolveSetting": lambda _: [
+        Call("GET", f"/api/settings/resolve/{KEY}", {**OF_ACME, "accountId": "target", "explain": explain})
+        for explain in ("false", "true")
+    ],
+    "effectiveSettings": lambda _: [
+        Call("GET", "/api/settings/effective", {**OF_ACME, **context})
+        for context in ({"accountId": "target"}, {"accountId": "target", "keys": KEY}, {"userId": "alice"})
+    ],
+    "getScope": lambda _: [Call("GET", "/api/scopes/ACCOUNT/target", OF_ACME)],
+    "putScope": lambda it: [
+        Call("PUT", "/api/scopes/ACCOUNT/target", OF_ACME, headers, {}) for headers in (CREATE, *_bases(it))
+    ],
+    "deleteScope": lambda it: [
+        Call("DELETE", "/api/scopes/ACCOUNT/target", OF_ACME, headers) for headers in _bases(it)
+    ],
+    "listScopes": lambda _: [Call("GET", "/api/scopes", {**OF_ACME, "scope": "ACCOUNT"})],
+    "putTenant": lambda it: [
+        Call("PUT", "/api/tenants/target", headers=headers, body={}) for headers in (CREATE, *_bases(it))
+    ],
+    "deleteTenant": lambda it: [Call("DELETE", "/api/tenants/target", headers=headers) for headers in _bases(it)],
+    "listTenants": lambda _: [Call("GET", "/api/tenants")],
+    "getDefinition": lambda _: [Call("GET", f"/api/definitions/{KEY}")],
+    "putDefinition": lambda it: [
+        Call("PUT", f"/api/definitions/{KEY}", query, headers, DEFINITION)
+        for headers in (CREATE, *_bases(it))
+        for query in ({}, {"dryRun": "true"})
+    ],
+    "deleteDefinition": lambda it: [
+        Call("DELETE", f"/api/definitions/{KEY}", headers=headers) for headers in _bases(it)
+    ],
+    "listDefinitions": lambda _: [Call("GET", "/api/definitions", {"prefix": KEY})],
+}
+# Open, or about nobody but the caller.
+NOTHING_TO_SEE = {
+    "health": "says how the node is",
+    "healthLive": "says how the node is",
+    "healthReady": "says how the node is",
+    "verifyCredential": "says who the caller is",
+}
+# Definitions hold for all tenants: those who are cleared for one may see it, and only platform admins change it.
+ABOUT_DEFINITIONS = {"getDefinition", "putDefinition", "deleteDefinition", "listDefinitions"}
+
+
+def _conditions(it: Target) -> list[dict[str, str]]:
+    return [{}, {"If-None-Match": it.etag}, {"If-None-Match": "*"}]
+
+
+def _bases(it: Target) -> list[dict[str, str]]:
+    return [{}, ANY, {"If-Match": it.etag}, {"If-Match": '"other"'}]
+
+
+async def settle_target(api: Api, *, there: bool) -> Target:
+    """Make the target, or as many other things elsewhere."""
+    name = "target" if there else "decoy"
+    definition = await api.root.put(f"/api/definitions/{name}.key", json=DEFINITION, headers=CREATE)
+    entry = await api.root.put(
+        f"/api/scopes/ACCOUNT/{name}",
+        params={"tenantId": "acme"},
+        json={"territory": "DE", "owner": CANARY},
+        headers=CREATE,
+    )
+    tenant = await api.root.put(f"/api/tenants/{name}", json={"name": CANARY}, headers=CREATE)
+    assert {definition.status_code, entry.status_code, tenant.status_code} == {201}
+    made = await make(api.root, f"{name}.key", CANARY, "ACCOUNT", name)
+    return Target(made["id"], made["etag"])
+
+
+async def settle_key(api: Api, *, there: bool) -> Target:
+    """Make a key and a value of it, or another key and a value of that, at an account that is there in any case."""
+    name = "target" if there else "decoy"
+    await api.root.put("/api/scopes/ACCOUNT/target", json={"territory": "DE", "owner": "alice"}, headers=CREATE)
+    await api.root.put(f"/api/definitions/{name}.key", json=DEFINITION, headers=CREATE)
+    made = await make(api.root, f"{name}.key", CANARY, "ACCOUNT", "target")
+    return Target(made["id"], made["etag"])
+
+
+async def answers(client: httpx.AsyncClient, calls: list[Call]) -> list[tuple[Any, ...]]:
+    """What can be told apart by a caller."""
+    found = []
+    for call in calls:
+        content = None if call.body is None else msgspec.json.encode(call.body)
+        headers = ({"Content-Type": "application/json"} if content else {}) | dict(call.headers)
+        response = await client.request(
+            call.method, call.path, params=call.query or None, headers=headers, content=content
+        )
+        shown = {name: value for name, value in response.headers.items() if name != "x-request-id"}
+        found.append((call, response.status_code, shown, response.content))
+    return found
+
+
+async def tell_apart(
+    api: Api, db: Connection, principal: Principal, operations: list[str], *, here: Callable[..., Any] = settle_target
+) -> list[str]:
+    """The operations by which this principal can tell that the target is there, or change it."""
+    found: list[str] = []
+    target = await here(api, there=True)
+    before = await everything(db)
+    with_target = {}
+    for operation in operations:
+        with_target[operation] = await answers(api.of(principal), CALLS[operation](target))
+        if await everything(db) != before:
+            found.append(f"{operation} changed something")
+            before = await everything(db)
+    await db.execute("SELECT world.reset()")
+    await here(api, there=False)
+    for operation in operations:
+        without = await answers(api.of(principal), CALLS[operation](target))
+        for one, other in zip(with_target[operation], without, strict=True):
+            if one != other:
+                found.append(f"{operation}: {one} is not {other}")
+            if CANARY.encode() in one[3]:
+                found.append(f"{operation} shows what is set: {one}")
+            if one[1] >= 500:
+                found.append(f"{operation} fails: {one}")
+    return found
+
+
+async def test_every_operation_is_in_the_matrix(openapi: dict[str, Any]) -> None:
+    operations = {operation["operationId"] for methods in openapi["paths"].values() for operation in methods.values()}
+
+    assert operations == {*CALLS, *NOTHING_TO_SEE}
+
+
+@pytest.mark.parametrize("who", list(STRANGERS))
+async def test_a_stranger_cannot_tell_what_is_there_nor_change_it(api: Api, db: Connection, who: str) -> None:
+    principal = STRANGERS[who]
+    operations = list(CALLS)
+    if principal.clearance >= 2 and principal.roles:  # cleared for the definition, so not a stranger to it
+        operations = [one for one in CALLS if one not in ABOUT_DEFINITIONS]
+
+    assert await tell_apart(api, db, principal, operations) == []
+
+
+async def test_who_is_not_cleared_for_a_key_cannot_tell_that_it_is_there(api: Api, db: Connection) -> None:
+    about_the_key = [one for one in CALLS if not one.endswith(("Scope", "Scopes", "Tenant", "Tenants"))]
+
+    assert await tell_apart(api, db, UNCLEARED, about_the_key, here=settle_key) == []
+
+
+@pytest.mark.parametrize("who", [name for name, one in STRANGERS.items() if one.clearance >= 2])
+async def test_who_may_see_a_definition_still_cannot_change_it(api: Api, db: Connection, who: str) -> None:
+    target = await settle_target(api, there=True)
+    before = await everything(db)
+    for operation in ("putDefinition", "deleteDefinition"):
+        for _, status, _, _ in await answers(api.of(STRANGERS[who]), CALLS[operation](target)):
+            assert status in (403, 404)
+    assert await everything(db) == before
+
+
+async def test_strangers_are_answered_404_wherever_something_is_named(api: Api) -> None:
+    """Equal answers could still be wrong ones."""
+    target = await settle_target(api, there=True)
+    client = api.of(STRANGERS["globex admin"])
+    for operation, calls in CALLS.items():
+        if operation in ABOUT_DEFINITIONS:
+            continue
+        for call, status, _, body in await answers(client, calls(target)):
+            expected = 200 if operation == "listScopes" else 404
+            assert status == expected, (call, body)
+
+
+async def test_who_owns_the_target_is_no_stranger(api: Api) -> None:
+    """Requests that fail for everybody would make an easy matrix."""
+    target = await settle_target(api, there=True)
+    seen: dict[str, set[int]] = {}
+    for operation, calls in CALLS.items():
+        found = await answers(api.admin, calls(target))
+        seen[operation] = {status for _, status, _, _ in found}
+
+    for operation in ("getSetting", "getSettingById", "getSettingHistory", "listSettings", "resolveSetting"):
+        assert 200 in seen[operation], operation
+    assert {200, 304} <= seen["getSettingById"]
+    assert {428, 412, 200} <= seen["replaceSetting"]
+    assert {428, 204} <= seen["unsetSetting"]
+    assert seen["createSetting"] == {409}
+    assert {200, 412} <= seen["putScope"]
+
+
+@pytest.mark.parametrize("credential", [None, "garbage", "expired", "foreign"])
+async def test_nobody_unknown_gets_past_the_door(api: Api, openapi: dict[str, Any], credential: str | None) -> None:
+    target = await settle_target(api, there=True)
+    token = api.token(PRINCIPALS["root"])
+    headers = {
+        None: {},
+        "garbage": {"Authorization": "Bearer garbage"},
+        "expired": {"Authorization": f"Bearer {token}"},
+        "foreign": {"Authorization": f"Bearer {token[:-6]}AAAAAA"},
+    }[credential]
+    if credential == "expired":
+        api.clock.step(2 * 86_400)
+    for operation, calls in CALLS.items():
+        for call in calls(target):
+            [(_, status, shown, body)] = await answers(
+                api.anonymous, [call._replace(headers=dict(call.headers) | headers)]
+            )
+            assert status == 401, operation
+            assert shown["www-authenticate"].startswith("Bearer")
+            assert CANARY.encode() not in body
+    secured = [
+        (path, method)
+        for path, methods in openapi["paths"].items()
+        for method, operation in methods.items()
+        if operation.get("security") != []
+    ]
+    assert len(secured) == len(CALLS) + 1
+    for path, method in [*secured, ("/api/no-such-thing", "get"), ("/api/settings/x/y/z", "post")]:
+        response = await api.anonymous.request(method, path.replace("{", "").replace("}", ""), headers=headers)
+        assert response.status_code == 401, path
+
+
+@pytest.mark.parametrize("lie", ["tells", "acts"])
+async def test_the_check_finds_a_gate_that_tells_or_lets_pass(
+    api: Api, db: Connection, monkeypatch: pytest.MonkeyPatch, lie: str
+) -> None:
+    """The same matrix, with a gate that says Forbidden where it should say nothing, and with one that says yes."""
+    require = Gate.require
+
+    def telling(self: Gate, *arguments: Any) -> None:
+        try:
+            require(self, *arguments)
+        except NotFound:
+            if lie == "tells":
+                raise Forbidden from None
+
+    monkeypatch.setattr(Gate, "require", telling)
+    operations = ["getSettingById", "replaceSetting", "unsetSetting", "deleteScope"]
+
+    assert await tell_apart(api, db, PRINCIPALS["globex"], operations) != []
+
+
+@pytest.mark.parametrize("who", ["auditor", "service"])
+async def test_who_only_reads_changes_nothing(api: Api, db: Connection, who: str) -> None:
+    target = await settle_target(api, there=True)
+    before = await everything(db)
+    for operation, calls in CALLS.items():
+        for call, status, _, _ in await answers(getattr(api, who), calls(target)):
+            if call.method not in ("GET", "HEAD"):
+                assert status in (403, 404, 422), (operation, call, status)
+    assert await everything(db) == before
+
+
+async def test_the_places_of_one_tenant_are_not_those_of_another(api: Api) -> None:
+    """Same ids in both tenants: each sees its own."""
+    await make(api.admin, "ui.theme", "dark", "USER", "same")
+    await make(api.globex, "ui.theme", "auto", "USER", "same")
+    where = {"key": "ui.theme", **place("USER", "same")}
+
+    assert (await api.admin.get("/api/settings", params=where)).json()["value"] == "dark"
+    assert (await api.globex.get("/api/settings", params=where)).json()["value"] == "auto"
