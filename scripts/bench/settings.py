@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -117,6 +118,19 @@ def free_port() -> int:
         return port
 
 
+def busy_share(seconds: float = 1.0) -> float:
+    """How much of the machine others use at this moment, 0 to 1: what they take is missing from every figure."""
+    before = _ticks()
+    time.sleep(seconds)
+    idle, total = (later - earlier for later, earlier in zip(_ticks(), before, strict=True))
+    return 1 - idle / max(total, 1)
+
+
+def _ticks() -> tuple[int, int]:
+    ticks = [int(text) for text in Path("/proc/stat").read_text("ascii").split("\n", 1)[0].split()[1:9]]
+    return ticks[3] + ticks[4], sum(ticks)  # idle and waiting for a disk, of all
+
+
 # ---- the measurement ----
 
 
@@ -200,13 +214,14 @@ def say(line: str) -> None:
     print(f"bench: {line}", file=sys.stderr, flush=True)
 
 
-def report(figures: Sequence[Figure], options: argparse.Namespace) -> bool:
+def report(figures: Sequence[Figure], options: argparse.Namespace, *, busy: float) -> bool:
     """Print the figures and whether the target is met."""
     resolve = next(figure for figure in figures if figure.name == "GET resolve/{key}")
     passed = resolve.result.p95 < TARGET_P95_MS
     machine = {"cores": os.cpu_count(), "python": platform.python_version(), "client": tool_of(options.client)}
     if options.json:
         target = {"what": "GET resolve/{key}", "p95_ms_below": TARGET_P95_MS, "passed": passed}
+        machine["busy_with_others_before"] = round(busy, 2)
         setting = machine | {
             name: getattr(options, name) for name in ("connections", "seconds", "scopes", "workers", "seed")
         }
@@ -215,7 +230,7 @@ def report(figures: Sequence[Figure], options: argparse.Namespace) -> bool:
     print(
         f"{machine['cores']} cores, Python {machine['python']}, {machine['client']}, "
         f"{options.connections} connections, {options.workers} worker(s), {options.seconds:g} s each, "
-        f"seed {options.seed}; milliseconds\n"
+        f"seed {options.seed}; milliseconds\nBefore the run the machine was {busy:.0%} busy with other things.\n"
     )
     print(f"{'':28}{'requests/s':>12}{'P50':>9}{'P95':>9}{'P99':>9}{'of bare':>9}")
     for one in figures:
@@ -266,7 +281,8 @@ def main() -> int:
     signal.signal(signal.SIGINT, _unwind)
     signal.signal(signal.SIGTERM, _unwind)
     try:
-        return 0 if report(measure(options), options) else 1
+        busy = busy_share()
+        return 0 if report(measure(options), options, busy=busy) else 1
     except (BenchFailed, WrongAnswer) as failed:
         say(str(failed))
         return 3
