@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 
 from app.config import Config
 from app.domain.errors import AlreadyExists, Unavailable
@@ -43,6 +44,7 @@ _UNREACHABLE = (
     asyncpg.LockNotAvailableError,
     asyncpg.DeadlockDetectedError,
     asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.ReadOnlySQLTransactionError,  # a standby, during a failover
 )
 
 
@@ -85,8 +87,17 @@ class Database:
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection of one's own for a moment. Raises DatabaseUnavailable when none is to be had."""
         with _translated():
-            async with self._pool.acquire(timeout=self._acquire_timeout) as connection:
+            connection = await self._acquired()
+            try:
                 yield cast(Connection, connection)
+            finally:
+                await self._pool.release(connection)
+
+    async def _acquired(self) -> PoolConnectionProxy[asyncpg.Record]:
+        try:
+            return await self._pool.acquire(timeout=self._acquire_timeout)
+        except asyncpg.PostgresError as error:  # whatever it is, it is not what we asked: we asked for nothing yet
+            raise DatabaseUnavailable from error
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
