@@ -29,7 +29,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """All that one process needs to know before it starts."""
 
     host: str = "127.0.0.1"  # loopback, so that a first try on a laptop is not open to its network
-    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 8080
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 8080  # free for users without privileges
     workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1  # processes sharing the port
     data_dir: str = ".setpoint"  # embedded servers' files and the local development key live here
 
@@ -44,19 +44,19 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     max_body_bytes: Positive = 1_048_576  # 1 MiB; a batch of 1,000 ordinary operations is about 150 KiB
     max_value_bytes: Positive = 65_536  # 64 KiB of canonical JSON per value
-    max_batch_operations: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1_000
-    max_bulk_keys: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1_000
+    max_batch_operations: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1_000  # each is locked until the commit
+    max_bulk_keys: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1_000  # of one effective read by names
     idempotency_ttl_seconds: Positive = 86_400  # a day; how long a repeated Idempotency-Key is answered from store
 
     policies_dir: str | None = None  # a folder of .polar files; None uses the shipped ones
     local_issuer: Literal["on", "off"] = "on"  # whether tokens of `setpoint token` are believed
     jwt_issuer: str | None = None  # the `iss` of real tokens; set together with jwks and jwt_audience
-    jwt_audience: str | None = None
+    jwt_audience: str | None = None  # the `aud` that says a real token is meant for us
     jwks: str | None = None  # https:// URL or file of the issuer's keys
     jwks_ttl_seconds: Positive = 300  # keys are fetched anew after 0.8 of this
     token_cache_entries: Positive = 10_000  # verified credentials remembered per worker
 
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"  # what is less is not written
     log_format: Literal["auto", "json", "console"] = "auto"  # auto: console on a terminal, else JSON
 
     @property
