@@ -174,7 +174,7 @@ def paged(request: ApiRequest, page: Page[Any], *, position: Position) -> Respon
     response = view(request, encode(page), position=position, salt=principal_salt(request.user))
     if page.next is not None:
         others = [(name, text) for name, text in request.query_params.multi_items() if name != "cursor"]
-        target = f"{request.url.path}?{urlencode([*others, ('cursor', page.next)])}"
+        target = f"{quote(request.scope['path'])}?{urlencode([*others, ('cursor', page.next)])}"
         response.headers["link"] = f'<{target}>; rel="next"'
     return response
 

@@ -42,9 +42,9 @@ def after_cursor(text: str | None, *, question: str) -> str | None:
         raw = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
         digest, after = raw[:_DIGEST_BYTES], raw[_DIGEST_BYTES:].decode()
     except ValueError as error:
-        raise _bad_cursor() from error
+        raise bad_cursor() from error
     if digest != _digest(question) or "\0" in after:
-        raise _bad_cursor()
+        raise bad_cursor()
     return after
 
 
@@ -59,7 +59,8 @@ def _digest(question: str) -> bytes:
     return hashlib.blake2b(question.encode(), digest_size=_DIGEST_BYTES).digest()
 
 
-def _bad_cursor() -> Malformed:
+def bad_cursor() -> Malformed:
+    """What is said of a cursor that is none, or none of ours."""
     detail = "It is no cursor of this list with these filters; start again without one."
     return Malformed(
         f"The cursor is wrong: {detail}", errors=[Violation(pointer="/query/cursor", code="cursor", detail=detail)]

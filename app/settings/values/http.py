@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from litestar import Response
 
-from app.domain.definition import MAX_KEY_CHARACTERS
+from app.domain.definition import MAX_KEY_CHARACTERS, require_key
 from app.domain.errors import Malformed, NotFound, Violation
 from app.domain.scope import Level, Scope, ScopeId, TenantId, scope_of
 from app.domain.tag import change_tag
@@ -117,7 +117,7 @@ async def create_setting(request: ApiRequest, data: NewSetting) -> Response[byte
     """Refused with pointers when the key is undefined, the level not allowed, or the schema says no."""
     done = await commands.create_value(
         _scope(request, data.scope, data.scope_id, data.tenant_id),
-        data.key,
+        require_key(data.key, pointer="#/key"),
         data.value,
         metadata=data.metadata,
         caller=caller_of(request),
@@ -327,7 +327,7 @@ def _change(request: ApiRequest, index: int, operation: BatchOperation) -> Chang
     return Change(
         how="batch-set" if sets else "batch-unset",
         scope=_scope(request, operation.scope, operation.scope_id, operation.tenant_id),
-        key=operation.key,
+        key=require_key(operation.key, pointer=f"#/operations/{index}/key"),
         value=operation.value,
         metadata=operation.metadata,
         if_match=operation.if_match,

@@ -10,7 +10,7 @@ from app.domain.errors import NotFound
 from app.domain.position import Position
 from app.domain.scope import Scope
 from app.domain.value import SettingValue
-from app.kit.paging import Page, after_cursor, page_of
+from app.kit.paging import Page, after_cursor, bad_cursor, page_of
 from app.settings.definitions import store as definitions
 from app.settings.directory import store as directory
 from app.settings.registry import Caller, Registry
@@ -57,11 +57,9 @@ async def history(
 ) -> tuple[Position, Page[Version]]:
     """Every version of a value, its removal too, newest first. Raises NotFound when there are none to be seen."""
     question = f"history/{setting_id}"
-    before = after_cursor(cursor, question=question)
+    before = _version_in(after_cursor(cursor, question=question))
     async with registry.database.connection() as connection:
-        position, found = await store.history(
-            connection, setting_id, before=_LATEST if before is None else int(before), limit=limit + 1
-        )
+        position, found = await store.history(connection, setting_id, before=before, limit=limit + 1)
         if not found:
             raise NotFound
         entries = await directory.facts_at(connection, [found[0].scope])
@@ -71,6 +69,15 @@ async def history(
     facts = facts_of(found[0].scope, entries.get(found[0].scope.path, UNKNOWN))
     registry.gate.require(caller.principal, Action.READ, setting_at(found[0].scope, facts, sensitivity))
     return position, page_of(found, limit=limit, question=question, after=[str(one.version) for one in found])
+
+
+def _version_in(after: str | None) -> int:
+    """The version a cursor resumes at; one that we did not make may hold anything."""
+    if after is None:
+        return _LATEST
+    if not (after.isascii() and after.isdigit() and len(after) <= len(str(_LATEST))):
+        raise bad_cursor()
+    return min(int(after), _LATEST)
 
 
 def _readable(found: Found | None, *, caller: Caller, registry: Registry) -> Found:
