@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args, get_type_hints
 
 import msgspec
 
@@ -96,8 +96,10 @@ def _convert(known: dict[str, str]) -> Config:
         return msgspec.convert(known, Config, strict=False)
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$.")
-        name = PREFIX + where.rstrip("`").upper()
-        raise ConfigError(f"{name} cannot be used: {what[:1].lower()}{what[1:]}.") from error
+        field = where.rstrip("`")
+        options = get_args(get_type_hints(Config)[field]) if what.startswith("Invalid enum value") else ()
+        allowed = f"; it may be {', '.join(map(str, options))}" if options else ""
+        raise ConfigError(f"{PREFIX}{field.upper()} cannot be used: {what[:1].lower()}{what[1:]}{allowed}.") from error
 
 
 def _check_together(config: Config) -> None:

@@ -87,11 +87,11 @@ def load_policy(folder: Path) -> Policy:
     for name, source in files:
         _lint(name, source)
     os.environ.setdefault("POLAR_TIMEOUT_MS", str(LIMIT_MS))
-    oso = _loaded(files, folder)
+    oso = _loaded(files)
     try:
         rules = _compiled(oso, forbids=any(_FORBID.search(source) for _, source in files))
     except (CannotCompile, OsoError) as error:
-        raise PolicyError(f"The policy in {folder} cannot be compiled: {_first_lines(error)}") from error
+        raise PolicyError(f"The policy in {folder} cannot be compiled: {_placed(str(error), files)}") from error
     return Policy(
         version=_version(files),
         files=tuple(name for name, _ in files),
@@ -100,14 +100,14 @@ def load_policy(folder: Path) -> Policy:
     )
 
 
-def _loaded(files: Sequence[tuple[str, str]], folder: Path) -> Oso:
+def _loaded(files: Sequence[tuple[str, str]]) -> Oso:
     oso = Oso()
     for name, class_ in {"Principal": Principal, **_RESOURCES}.items():
         oso.register_class(class_, name=name)
     try:
-        oso.load_str("\n".join(source for _, source in files))
+        oso.load_str("\n".join(_ascii(source) for _, source in files))
     except OsoError as error:
-        raise PolicyError(f"The policy in {folder} is refused: {_first_lines(error)}") from error
+        raise PolicyError(f"The policy is refused: {_placed(str(error), files)}") from error
     return oso
 
 
@@ -151,9 +151,48 @@ def _read(folder: Path) -> list[tuple[str, str]]:
 
 def _lint(name: str, source: str) -> None:
     for number, line in enumerate(source.splitlines(), start=1):
-        found = _FORBIDDEN_WORDS.search(line.partition("#")[0])
+        code = line[: _comment_start(line)]
+        found = _FORBIDDEN_WORDS.search(code)
         if found is not None:
             raise PolicyError(f"{name}:{number}: `{found[0]}…` is not taken here; write a rule that says what grants.")
+        if not code.isascii():
+            raise PolicyError(f"{name}:{number}: only comments may hold other characters than ASCII.")
+
+
+def _comment_start(line: str) -> int:
+    """Where the comment of a line begins; its end if it has none. A # inside quotes begins none."""
+    quoted = False
+    for place, character in enumerate(line):
+        if character == '"' and line[place - 1 : place] != "\\":
+            quoted = not quoted
+        elif character == "#" and not quoted:
+            return place
+    return len(line)
+
+
+def _ascii(source: str) -> str:
+    """
+    The source as Oso may see it.
+
+    Oso counts characters where it slices bytes: an error after a comment with an umlaut ends the process, by a panic
+    that nothing can catch. Each such character becomes one that is a byte, so that places stay true.
+    """
+    return source.encode("ascii", "replace").decode("ascii")
+
+
+def _placed(message: str, files: Sequence[tuple[str, str]]) -> str:
+    """Oso's words in one line, its line of all files together said as one of the file it is in."""
+    text = " ".join(line.strip() for line in message.splitlines()[:3])
+    found = re.search(r" at line (\d+)", text)
+    if found is None:
+        return text
+    number = int(found[1])
+    for name, source in files:
+        lines = source.count("\n") + 1
+        if number <= lines:
+            return f"{name}:{number}: {text[: found.start()]}"
+        number -= lines
+    return text
 
 
 def _version(files: Sequence[tuple[str, str]]) -> str:
@@ -161,7 +200,3 @@ def _version(files: Sequence[tuple[str, str]]) -> str:
     for name, source in files:
         digest.update(f"{len(name)}:{name}{len(source)}:".encode() + source.encode())
     return digest.hexdigest()
-
-
-def _first_lines(error: Exception) -> str:
-    return " ".join(line.strip() for line in str(error).splitlines()[:3])

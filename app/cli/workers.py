@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
+from app.access.local_key import LocalKeyError
+from app.access.polar import PolicyError
 from app.config import Config
 from app.kit.orphans import end_with_parent
 
@@ -68,7 +71,11 @@ def _load_in_worker(target: str) -> Any:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     end_with_parent()
-    return load_target(target, factory=True)
+    try:
+        return load_target(target, factory=True)
+    except (PolicyError, LocalKeyError) as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(1)
 
 
 def _watch(server: MPServer, config: Config, on_ready: Callable[[], None], announce: Callable[[str], None]) -> None:

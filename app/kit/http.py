@@ -179,9 +179,15 @@ def paged(request: ApiRequest, page: Page[Any], *, position: Position) -> Respon
     return response
 
 
-def changed(body: bytes, *, tag: str, position: Position, location: str | None = None) -> Response[bytes]:
-    """The new state of a thing after a change; 201 with its location, a path without escapes, when it is new."""
-    headers = {**CACHING, "etag": tag, "setpoint-position": str(position)}
+def changed(body: bytes, *, tag: str | None, position: Position, location: str | None = None) -> Response[bytes]:
+    """
+    The new state of a thing after a change; 201 with its location, a path without escapes, when it is new.
+
+    After a dry run there is no tag to give.
+    """
+    headers = {**CACHING, "setpoint-position": str(position)}
+    if tag is not None:
+        headers["etag"] = tag
     if location is None:
         return Response(body, status_code=200, headers=headers, media_type=JSON)
     headers["location"] = quote(location)

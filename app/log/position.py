@@ -6,12 +6,17 @@ import asyncio
 
 from app.domain.errors import PositionNotReached
 from app.domain.position import Position
-from app.kit.database import Database
+from app.kit.database import Connection, Database
 from app.log.append import SETTINGS_POSITION
 
 STEP_SECONDS = 0.025  # how often a read that is too early looks again
 
 _HEAD = f"SELECT {SETTINGS_POSITION} AS position"
+
+
+async def current_position(connection: Connection) -> Position:
+    """Where the registry stands, as this connection sees it."""
+    return Position(await connection.fetchval(_HEAD))
 
 
 async def reached(minimum: Position, *, database: Database, wait_seconds: float) -> None:

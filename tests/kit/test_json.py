@@ -1,7 +1,7 @@
 """
 Strict decoding: what is taken comes back exactly, and everything else is Malformed.
 
-The abuse cases are A24 (bombs), A25 (duplicates), A26 (numbers) and A27 (strings) of docs/security.md.
+The abuse cases are A24 (bombs), A25 (duplicates), A26 (numbers) and A27 (strings).
 """
 
 from __future__ import annotations

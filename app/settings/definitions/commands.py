@@ -26,6 +26,7 @@ from app.domain.scope import Level
 from app.domain.tag import change_tag
 from app.kit.database import Connection, creating
 from app.log.append import Author, append
+from app.log.position import current_position
 from app.settings.definitions import store
 from app.settings.definitions.store import StoredValue
 from app.settings.directory.commands import Preconditions
@@ -51,18 +52,26 @@ class DefinitionDraft(msgspec.Struct, frozen=True, kw_only=True):
     deprecated: bool
 
 
+class PutOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """A definition as it is now, or after a dry run as it would be; and where the registry stands."""
+
+    definition: SettingDefinition
+    created: bool
+    position: Position
+
+
 async def put_definition(
     draft: DefinitionDraft, *, preconditions: Preconditions, caller: Caller, registry: Registry, dry_run: bool = False
-) -> tuple[SettingDefinition, bool]:
+) -> PutOutcome:
     """
-    Define a key or change its definition; gives it, and whether it is new.
+    Define a key or change its definition.
 
     Raises Refused when it contradicts itself, or with each stored value that it would break (scope, pointer, reason).
     """
     require_key(draft.key, pointer="/path/key")
     author = caller.author(registry.clock)
 
-    async def work() -> tuple[SettingDefinition, bool]:
+    async def work() -> PutOutcome:
         async with registry.database.transaction() as tx:
             current = await store.lock(tx, draft.key)
             _require_write(draft, current, caller=caller, registry=registry)
@@ -72,9 +81,12 @@ async def put_definition(
             check_definition(definition)
             if current is not None:
                 await _require_unbroken(tx, definition)
-            if not dry_run:
+            if dry_run:
+                position = await current_position(tx)
+            else:
                 definition = await _store(tx, definition, is_new=current is None, author=author)
-        return definition, current is None
+                position = definition.position
+        return PutOutcome(definition=definition, created=current is None, position=position)
 
     return await creating(work)
 

@@ -43,7 +43,7 @@ class DefinitionBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel", 
 
 
 class DefinitionView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What a key is."""
+    """What a key is. A dry run has no tag to give."""
 
     key: str
     title: str | None
@@ -57,7 +57,7 @@ class DefinitionView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     tags: tuple[str, ...]
     deprecated: bool
     version: int
-    etag: str
+    etag: str | None
     created_at: datetime
     created_by: str
     updated_at: datetime
@@ -146,18 +146,21 @@ async def put_definition(request: ApiRequest, key: str, params: DryRunQuery, dat
 
     Refused with the list of stored values that the change would break. `dryRun=true` only looks.
     """
-    definition, created = await commands.put_definition(
+    outcome = await commands.put_definition(
         DefinitionDraft(key=key, **{name: getattr(data, name) for name in data.__struct_fields__}),
         preconditions=Preconditions(if_match=request.if_match(), if_none_match=request.if_none_match()),
         caller=caller_of(request),
         registry=registry_of(request),
         dry_run=params.dry_run,
     )
+    if params.dry_run:
+        body = encode(msgspec.structs.replace(_view(outcome.definition), etag=None))
+        return changed(body, tag=None, position=outcome.position)
     return changed(
-        encode(_view(definition)),
-        tag=change_tag(definition.position),
-        position=definition.position,
-        location=f"/api/definitions/{key}" if created and not params.dry_run else None,
+        encode(_view(outcome.definition)),
+        tag=change_tag(outcome.position),
+        position=outcome.position,
+        location=f"/api/definitions/{key}" if outcome.created else None,
     )
 
 
