@@ -24,7 +24,7 @@ class Methods:
             for path in one.paths:
                 self._methods.setdefault(path, set()).update(str(method) for method in one.http_methods)
         patterns = [path for path in self._methods if "{" in path]
-        self._patterns = [(re.compile(re.sub(r"\{\w+:str\}", "[^/]+", path)), path) for path in patterns]
+        self._patterns = [(re.compile(_pattern(path)), path) for path in patterns]
 
     def allow(self, path: str) -> str | None:
         """What the Allow header of a path says; None for a path that nothing answers. Literal paths go first."""
@@ -35,6 +35,10 @@ class Methods:
         if found is None:
             return None
         return ", ".join(sorted({*found, "OPTIONS", *({"HEAD"} if "GET" in found else ())}))
+
+
+def _pattern(path: str) -> str:
+    return re.sub(r"\{\w+:path\}", ".+", re.sub(r"\{\w+:str\}", "[^/]+", path))
 
 
 def answering_options(app: asgi.App, *, methods: Methods) -> asgi.App:

@@ -45,9 +45,15 @@ _PATH_PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 _TEXT = {"type": "string"}
+_TAG = r'(W/)?"[!#-~]*"'
+# What the header means on a GET; on a PUT it is in the table below.
+_IF_NONE_MATCH = ("Entity tags that the caller has; 304 when one of them is current.", _TEXT)
 _HEADERS_IN: dict[str, tuple[str, dict[str, Any]]] = {
-    "If-Match": ('The entity tag that a change is based on, in quotes, or "*".', _TEXT),
-    "If-None-Match": ("On GET: tags the caller has; 304 when one is current. On PUT: `*`, to create.", _TEXT),
+    "If-Match": (
+        'The entity tag that a change is based on, in quotes, or "*".',
+        {"type": "string", "pattern": rf"^(\*|{_TAG}( *, *{_TAG})*)$"},
+    ),
+    "If-None-Match": ("`*`, to create what is not there.", {"type": "string", "const": "*"}),
     "Idempotency-Key": (
         "Makes a retry answer as the first time.",
         {"type": "string", "minLength": 1, "maxLength": 255},
@@ -65,6 +71,8 @@ _HEADERS_OUT: dict[str, tuple[str, dict[str, Any]]] = {
     "Idempotency-Replayed": ("Present and `true` when this is the answer of an earlier request.", _TEXT),
 }
 
+# Each operation with a tag leads back to itself: asked for with the tag it gave, it answers 304.
+_HAVING_IT = {"header.If-None-Match": "$response.header.ETag"}
 _BY_ID = {"setting_id": "$response.body#/id"}
 _MATCHING = {**_BY_ID, "header.If-Match": "$response.header.ETag"}
 _LINKS: dict[str, dict[str, tuple[str, dict[str, str]]]] = {
@@ -76,8 +84,28 @@ _LINKS: dict[str, dict[str, tuple[str, dict[str, str]]]] = {
         "History": ("getSettingHistory", _BY_ID),
         "Resolve": ("resolveSetting", {"key": "$response.body#/key"}),
     },
-    "getSettingById": {"Replace": ("replaceSetting", _MATCHING), "Unset": ("unsetSetting", _MATCHING)},
+    "getSettingById": {
+        "Revalidate": ("getSettingById", {**_BY_ID, **_HAVING_IT}),
+        "Replace": ("replaceSetting", _MATCHING),
+        "Unset": ("unsetSetting", _MATCHING),
+    },
     "replaceSetting": {"Read": ("getSettingById", _BY_ID), "Unset": ("unsetSetting", _MATCHING)},
+    "listSettings": {"First": ("getSettingById", {"setting_id": "$response.body#/items/0/id"})},
+    "listDefinitions": {
+        "First": ("getDefinition", {"key": "$response.body#/items/0/key"}),
+        "Resolve": ("resolveSetting", {"key": "$response.body#/items/0/key"}),
+    },
+    "getDefinition": {
+        "Revalidate": ("getDefinition", {"key": "$response.body#/key", **_HAVING_IT}),
+        "Resolve": ("resolveSetting", {"key": "$response.body#/key"}),
+        "Change": ("putDefinition", {"key": "$response.body#/key", "header.If-Match": "$response.header.ETag"}),
+    },
+    "getScope": {
+        "Revalidate": (
+            "getScope",
+            {"level": "$response.body#/scope", "scope_id": "$response.body#/scopeId", **_HAVING_IT},
+        ),
+    },
     "putDefinition": {
         "Read": ("getDefinition", {"key": "$response.body#/key"}),
         "Delete": (
@@ -126,7 +154,7 @@ def document(handlers: Iterable[HTTPRouteHandler], *, config: Config) -> dict[st
     paths: dict[str, dict[str, Any]] = {}
     for one, operation in documented:
         method = next(iter(one.http_methods)).lower()
-        path = re.sub(r"\{(\w+):str\}", r"{\1}", next(iter(one.paths)))
+        path = re.sub(r"\{(\w+):\w+\}", r"{\1}", next(iter(one.paths)))
         paths.setdefault(path, {})[method] = _operation(one, operation, path)
     return {
         "openapi": "3.1.0",
@@ -241,16 +269,18 @@ def _query_parameters(query: type[msgspec.Struct] | None) -> list[dict[str, Any]
 
 
 def _header_parameters(operation: Operation) -> list[dict[str, Any]]:
-    names = [*operation.headers, *(["If-None-Match"] if operation.conditional else [])]
+    headers = {name: _HEADERS_IN[name] for name in operation.headers}
+    if operation.conditional:
+        headers["If-None-Match"] = _IF_NONE_MATCH
     return [
         {
             "name": name,
             "in": "header",
             "required": False,
-            "description": _HEADERS_IN[name][0],
-            "schema": _HEADERS_IN[name][1],
+            "description": description,
+            "schema": schema,
         }
-        for name in names
+        for name, (description, schema) in headers.items()
     ]
 
 

@@ -89,7 +89,7 @@ def routes() -> list[str]:
 
 def shown(path: str) -> str:
     """`/api/tenants/{tenant_id:str}` as documents write it: `/api/tenants/{tenantId}`."""
-    return re.sub(r"\{(\w+):str\}", lambda match: "{" + camel(match[1]) + "}", path)
+    return re.sub(r"\{(\w+):\w+\}", lambda match: "{" + camel(match[1]) + "}", path)
 
 
 def camel(name: str) -> str:

@@ -219,3 +219,16 @@ async def test_a_foreign_tenants_directory_is_empty_and_closed(api: Api) -> None
     problem(await api.globex.put("/api/scopes/ACCOUNT/adler", params=of_acme, json={}, headers={"If-Match": "*"}), 404)
     problem(await api.platform.put("/api/scopes/USER/x", params={"tenantId": "none"}, json={}, headers=CREATE), 404)
     assert pointers(await api.platform.get("/api/scopes"), 400) == ["/query/tenantId"]
+
+
+@pytest.mark.parametrize("scope_id", ["a/b", "a//b", "/a", "a/", "a%2Fb", "a b?c#d", "ünï/cödé"])
+async def test_an_entry_is_found_under_the_very_id_it_was_given(api: Api, scope_id: str) -> None:
+    path = f"/api/scopes/ACCOUNT/{quote(scope_id, safe='')}"
+
+    made = await api.admin.put(path, json={"territory": "DE"}, headers=CREATE)
+    found = await api.admin.get(path)
+    by_location = await api.admin.get(made.headers["location"])
+    gone = await api.admin.delete(path, headers=match(made.json()))
+
+    assert [one.status_code for one in (made, found, by_location, gone)] == [201, 200, 200, 204]
+    assert made.json()["scopeId"] == found.json()["scopeId"] == by_location.json()["scopeId"] == scope_id

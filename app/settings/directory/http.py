@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Any
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 from litestar import Response
 
 from app.domain.access import ScopeFacts
 from app.domain.canonical import canonical, plain
-from app.domain.errors import Malformed, Violation
+from app.domain.errors import Malformed, NotFound, Violation
 from app.domain.scope import Level, Scope, ScopeId, TenantId, scope_of
 from app.domain.tag import change_tag
 from app.kit.http import ApiRequest, Operation, api, changed, encode, gone, paged, tagged
@@ -90,6 +91,7 @@ class ScopeView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 _TENANTS = "Tenants"
 _SCOPES = "Scope directory"
+_PLACE_OF_ID = 4  # /api/scopes/LEVEL/ID, split at slashes
 
 
 @api(
@@ -197,7 +199,7 @@ async def list_scopes(request: ApiRequest, params: ScopesQuery) -> Response[byte
 
 @api(
     "GET",
-    "/api/scopes/{level:str}/{scope_id:str}",
+    "/api/scopes/{level:str}/{scope_id:path}",
     Operation(
         id="getScope",
         tag=_SCOPES,
@@ -209,18 +211,18 @@ async def list_scopes(request: ApiRequest, params: ScopesQuery) -> Response[byte
         conditional=True,
     ),
 )
-async def get_scope(request: ApiRequest, level: str, scope_id: str, params: ScopeQuery) -> Response[bytes]:
+async def get_scope(request: ApiRequest, level: str, params: ScopeQuery) -> Response[bytes]:
     """Where a scope lies, who owns it, and its free attributes."""
     await reach_position(request)
     position, entry = await queries.entry(
-        _scope(request, level, scope_id, params), caller=caller_of(request), registry=registry_of(request)
+        _scope(request, level, params), caller=caller_of(request), registry=registry_of(request)
     )
     return tagged(request, encode(_scope_view(entry)), tag=change_tag(entry.position), position=position)
 
 
 @api(
     "PUT",
-    "/api/scopes/{level:str}/{scope_id:str}",
+    "/api/scopes/{level:str}/{scope_id:path}",
     Operation(
         id="putScope",
         tag=_SCOPES,
@@ -231,12 +233,10 @@ async def get_scope(request: ApiRequest, level: str, scope_id: str, params: Scop
         headers=("If-Match", "If-None-Match"),
     ),
 )
-async def put_scope(
-    request: ApiRequest, level: str, scope_id: str, params: ScopeQuery, data: ScopeBody
-) -> Response[bytes]:
+async def put_scope(request: ApiRequest, level: str, params: ScopeQuery, data: ScopeBody) -> Response[bytes]:
     """Creates with `If-None-Match: *`, changes with `If-Match`."""
     entry, created = await commands.put_entry(
-        _scope(request, level, scope_id, params),
+        _scope(request, level, params),
         facts=ScopeFacts(territory=data.territory, owner=data.owner),
         attributes=canonical(data.attributes),
         preconditions=_preconditions(request),
@@ -247,13 +247,13 @@ async def put_scope(
         encode(_scope_view(entry)),
         tag=change_tag(entry.position),
         position=entry.position,
-        location=f"/api/scopes/{level}/{scope_id}" if created else None,
+        location=_path_of(entry) if created else None,
     )
 
 
 @api(
     "DELETE",
-    "/api/scopes/{level:str}/{scope_id:str}",
+    "/api/scopes/{level:str}/{scope_id:path}",
     Operation(
         id="deleteScope",
         tag=_SCOPES,
@@ -264,10 +264,10 @@ async def put_scope(
         headers=("If-Match",),
     ),
 )
-async def delete_scope(request: ApiRequest, level: str, scope_id: str, params: ScopeQuery) -> Response[bytes]:
+async def delete_scope(request: ApiRequest, level: str, params: ScopeQuery) -> Response[bytes]:
     """Values set at the scope stay."""
     position = await commands.delete_entry(
-        _scope(request, level, scope_id, params),
+        _scope(request, level, params),
         preconditions=_preconditions(request),
         caller=caller_of(request),
         registry=registry_of(request),
@@ -290,11 +290,24 @@ def _tenant_of(request: ApiRequest, named: str | None) -> str:
     return tenant
 
 
-def _scope(request: ApiRequest, level: str, scope_id: str, query: ScopeQuery) -> Scope:
+def _scope(request: ApiRequest, level: str, query: ScopeQuery) -> Scope:
     if level not in Level.__members__ or level == Level.GLOBAL:
         detail = f"The directory knows scopes at {', '.join(list(Level)[1:])}."
         raise Malformed(detail, errors=[Violation(pointer="/path/level", code="level", detail=detail)])
-    return scope_of(Level(level), tenant=_tenant_of(request, query.tenant_id), scope_id=scope_id)
+    return scope_of(Level(level), tenant=_tenant_of(request, query.tenant_id), scope_id=_scope_id(request))
+
+
+def _scope_id(request: ApiRequest) -> str:
+    """The id as it was sent: a scope id may hold a slash, which only the path before its decoding tells from ours."""
+    escaped = request.scope["raw_path"].partition(b"?")[0].split(b"/", _PLACE_OF_ID)[_PLACE_OF_ID]
+    try:
+        return unquote_to_bytes(escaped).decode()
+    except UnicodeDecodeError:
+        raise NotFound from None
+
+
+def _path_of(entry: ScopeEntry) -> str:
+    return f"/api/scopes/{entry.scope.level}/{entry.scope.scope_id}"
 
 
 def _tenant_view(tenant: Tenant) -> TenantView:
