@@ -108,26 +108,3 @@ def _interruptible() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def main() -> int:
-    """Serve as the environment says; what `python -m app.cli.serve` does until the command line is there."""
-    import sys
-
-    from app.config import ConfigError, read_config
-
-    def announce(line: str) -> None:
-        sys.stderr.write(line + "\n")
-
-    try:
-        config, warnings = read_config(os.environ)
-    except ConfigError as error:
-        announce(str(error))
-        return 2
-    for warning in warnings:
-        announce(warning)
-    return serve(config, demo="--demo" in sys.argv, announce=announce)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

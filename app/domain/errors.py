@@ -143,3 +143,8 @@ class Unavailable(SetpointError):
 
     code = "unavailable"
     retry_after_seconds: ClassVar[int] = 1
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """A count with its noun, and the verb that goes with it: `1 value is`, `2 values are`."""
+    return f"{count} {one if count == 1 else many}"

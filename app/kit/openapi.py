@@ -51,7 +51,7 @@ _IF_NONE_MATCH = ("Entity tags that the caller has; 304 when one of them is curr
 _HEADERS_IN: dict[str, tuple[str, dict[str, Any]]] = {
     "If-Match": (
         'The entity tag that a change is based on, in quotes, or "*".',
-        {"type": "string", "pattern": rf"^(\*|{_TAG}( *, *{_TAG})*)$"},
+        {"type": "string", "pattern": rf"^(\*|{_TAG}( *, *{_TAG})*)$", "examples": ['"v42"', "*"]},
     ),
     "If-None-Match": ("`*`, to create what is not there.", {"type": "string", "const": "*"}),
     "Idempotency-Key": (
@@ -155,7 +155,7 @@ def document(handlers: Iterable[HTTPRouteHandler], *, config: Config) -> dict[st
     for one, operation in documented:
         method = next(iter(one.http_methods)).lower()
         path = re.sub(r"\{(\w+):\w+\}", r"{\1}", next(iter(one.paths)))
-        paths.setdefault(path, {})[method] = _operation(one, operation, path)
+        paths.setdefault(path, {})[method] = _operation(one, operation, path, config=config)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -176,7 +176,7 @@ def document(handlers: Iterable[HTTPRouteHandler], *, config: Config) -> dict[st
     }
 
 
-def _operation(one: HTTPRouteHandler, operation: Operation, path: str) -> dict[str, Any]:
+def _operation(one: HTTPRouteHandler, operation: Operation, path: str, *, config: Config) -> dict[str, Any]:
     body = _body_type(one)
     described: dict[str, Any] = {
         "operationId": operation.id,
@@ -185,7 +185,7 @@ def _operation(one: HTTPRouteHandler, operation: Operation, path: str) -> dict[s
         "tags": [operation.tag],
         "parameters": [
             *_path_parameters(path),
-            *_query_parameters(operation.query),
+            *_query_parameters(operation.query, config),
             *_header_parameters(operation),
         ],
         "responses": _responses(operation, has_body=body is not None),
@@ -250,7 +250,7 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
     return parameters
 
 
-def _query_parameters(query: type[msgspec.Struct] | None) -> list[dict[str, Any]]:
+def _query_parameters(query: type[msgspec.Struct] | None, config: Config) -> list[dict[str, Any]]:
     if query is None:
         return []
     (_,), schemas = msgspec.json.schema_components([query], ref_template=_REF)
@@ -261,7 +261,7 @@ def _query_parameters(query: type[msgspec.Struct] | None) -> list[dict[str, Any]
             "name": name,
             "in": "query",
             "required": name in required,
-            "schema": _inlined(_without_null(member), schemas),
+            "schema": _inlined(_without_null(member), schemas) | _limits(name, config),
             **({"style": "form", "explode": False} if "items" in _without_null(member) else {}),
         }
         for name, member in schema["properties"].items()
@@ -328,6 +328,10 @@ def _inlined(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
     if reference is None:
         return schema
     return dict(schemas[reference.rpartition("/")[2]])
+
+
+def _limits(parameter: str, config: Config) -> dict[str, Any]:
+    return {"maxItems": config.max_bulk_keys} if parameter == "keys" else {}
 
 
 def _with_limits(schemas: dict[str, Any], config: Config) -> dict[str, Any]:

@@ -8,12 +8,19 @@ from typing import Annotated, Generic, TypeVar
 
 import msgspec
 
+from app.domain.definition import MAX_KEY_CHARACTERS
 from app.domain.errors import Malformed, Violation
 
 T = TypeVar("T")
 
 DEFAULT_LIMIT = 100
 Limit = Annotated[int, msgspec.Meta(ge=1, le=1000)]
+# Patterns for the document only: what is no cursor is told here in better words, and control characters are refused in
+# every query parameter.
+Cursor = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": "^[A-Za-z0-9_-]+$"})]
+Prefix = Annotated[
+    str, msgspec.Meta(max_length=MAX_KEY_CHARACTERS, extra_json_schema={"pattern": r"^[^\x00-\x1f\x7f]*$"})
+]
 
 _DIGEST_BYTES = 8  # tells an honest mistake, not an attack: the question itself is authorized anew on every page
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -48,6 +50,16 @@ def parse_query(query_string: bytes, type_: type[T]) -> T:
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$.")
         raise _wrong(where.rstrip("`").partition("[")[0], "form", what.replace("`", "") + ".") from error
+
+
+@contextmanager
+def pointing_into_query() -> Iterator[None]:
+    """What is wrong with a member inside of this block is wrong with the query parameter of that name."""
+    try:
+        yield
+    except Malformed as error:
+        errors = [msgspec.structs.replace(one, pointer=one.pointer.replace("#/", "/query/")) for one in error.errors]
+        raise Malformed(error.detail, errors=errors) from error
 
 
 def _pairs(query_string: bytes) -> list[tuple[str, str]]:

@@ -151,7 +151,7 @@ async def test_a_limit_is_a_number_from_1_to_1000(api: Api, limit: str) -> None:
         ("scope=TENANT&scope=TENANT", "/query/scope"),
         ("scope=TENANT&scopeID=x", "/query/scopeID"),
         ("scope=tenant", "/query/scope"),
-        ("scope=USER", "#/scopeId"),
+        ("scope=USER", "/query/scopeId"),
         ("scope=TENANT&prefix=%00", "/query/prefix"),
         ("scope=TENANT&tenantId=acme&tenantId=globex", "/query/tenantId"),
     ],

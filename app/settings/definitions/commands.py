@@ -18,7 +18,7 @@ from app.domain.definition import (
     is_key,
     require_key,
 )
-from app.domain.errors import InUse, NotFound, Refused, Violation
+from app.domain.errors import InUse, NotFound, Refused, Violation, counted
 from app.domain.event import DefinitionChanged, DefinitionCreated, DefinitionDeleted, Feed
 from app.domain.position import Position
 from app.domain.precondition import check_put, require_match
@@ -104,7 +104,7 @@ async def delete_definition(key: str, *, preconditions: Preconditions, caller: C
         require_match(preconditions.if_match, change_tag(current.position))
         count = await store.count_values(tx, key)
         if count > 0:
-            raise InUse(f"{count} values are set for this key; unset them first.", count=count)
+            raise InUse(f"{counted(count, 'value is', 'values are')} set for this key; unset first.", count=count)
         fact = DefinitionDeleted(key=key, version=current.version)
         [position] = await append(tx, Feed.SETTINGS, [fact], author=author)
         await store.delete(tx, key)
@@ -156,7 +156,10 @@ async def _require_unbroken(tx: Connection, definition: SettingDefinition) -> No
         if len(broken) < MAX_BROKEN:
             broken += [msgspec.structs.replace(error, scope=value.scope.path) for error in errors]
     if count:
-        raise Refused(f"{count} stored values would break; change or unset them first.", errors=broken[:MAX_BROKEN])
+        raise Refused(
+            f"{counted(count, 'stored value', 'stored values')} would break; change or unset first.",
+            errors=broken[:MAX_BROKEN],
+        )
 
 
 async def _all_values(tx: Connection, key: str) -> AsyncIterator[StoredValue]:

@@ -14,14 +14,12 @@ from app.domain.definition import Sensitivity, SettingDefinition
 from app.domain.scope import Level
 from app.domain.tag import change_tag
 from app.kit.http import ApiRequest, Operation, api, changed, encode, gone, paged, tagged
-from app.kit.paging import Page
+from app.kit.paging import Page, Prefix
 from app.settings.definitions import commands, queries
 from app.settings.definitions.commands import DefinitionDraft
 from app.settings.directory.commands import Preconditions
 from app.settings.directory.http import PageQuery
 from app.settings.http import MIN_POSITION, caller_of, reach_position, registry_of
-
-MAX_KEY_PREFIX_CHARACTERS = 200
 
 Line = Annotated[str, msgspec.Meta(max_length=200)]
 Text = Annotated[str, msgspec.Meta(max_length=4_000)]
@@ -67,7 +65,7 @@ class DefinitionView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class DefinitionsQuery(PageQuery, frozen=True, kw_only=True):
     """Which definitions."""
 
-    prefix: Annotated[str, msgspec.Meta(max_length=MAX_KEY_PREFIX_CHARACTERS)] = ""
+    prefix: Prefix = ""
 
 
 class DryRunQuery(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -15,7 +15,7 @@ from app.domain.errors import Malformed, NotFound, Violation
 from app.domain.scope import Level, Scope, ScopeId, TenantId, scope_of
 from app.domain.tag import change_tag
 from app.kit.http import ApiRequest, Operation, api, changed, encode, gone, paged, tagged
-from app.kit.paging import DEFAULT_LIMIT, Limit, Page
+from app.kit.paging import DEFAULT_LIMIT, Cursor, Limit, Page
 from app.settings.directory import commands, queries
 from app.settings.directory.commands import Preconditions
 from app.settings.directory.store import ScopeEntry, Tenant
@@ -47,7 +47,7 @@ class PageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Which page of a list."""
 
     limit: Limit = DEFAULT_LIMIT
-    cursor: str | None = None
+    cursor: Cursor | None = None
 
 
 class ScopeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

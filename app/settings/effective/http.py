@@ -8,12 +8,14 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Response
 
-from app.domain.definition import MAX_KEY_CHARACTERS, require_key
+from app.domain.definition import require_key
 from app.domain.errors import Malformed, Violation
 from app.domain.resolution import State, Step
 from app.domain.scope import Chain, Context, Scope, chain_of
 from app.domain.tag import view_tag
 from app.kit.http import ApiRequest, Operation, api, encode, principal_salt, tagged, view
+from app.kit.paging import Prefix
+from app.kit.query import pointing_into_query
 from app.settings.effective import queries
 from app.settings.effective.queries import Effective, Explained
 from app.settings.effective.store import Selection
@@ -32,8 +34,8 @@ class ResolveQuery(Context, frozen=True, kw_only=True, rename="camel"):
 class EffectiveQuery(Context, frozen=True, kw_only=True, rename="camel"):
     """In which context, and which keys: named ones (`a,b`), or all with a prefix."""
 
-    keys: tuple[Key, ...] | None = None
-    prefix: Annotated[str, msgspec.Meta(max_length=MAX_KEY_CHARACTERS)] | None = None
+    keys: Annotated[tuple[Key, ...], msgspec.Meta(min_length=1)] | None = None
+    prefix: Prefix | None = None
     explain: bool = False
 
 
@@ -132,7 +134,8 @@ HANDLERS = [resolve_setting, effective_settings]
 def _chain(request: ApiRequest, context: Context) -> Chain:
     if context.tenant_id is None and request.user.tenant is not None:
         context = msgspec.structs.replace(context, tenant_id=request.user.tenant)
-    return chain_of(context)
+    with pointing_into_query():
+        return chain_of(context)
 
 
 def _selection(query: EffectiveQuery, *, max_keys: int) -> Selection:

@@ -26,6 +26,7 @@ from app.domain.errors import (
     Refused,
     SetpointError,
     Violation,
+    counted,
 )
 from app.domain.event import Feed, ValueSet, ValueUnset
 from app.domain.position import Position
@@ -238,7 +239,7 @@ def _raise_together(wrong: list[tuple[int, SetpointError]]) -> NoReturn:
     """One error of the kind of the first, with what is wrong with every operation."""
     first = wrong[0][1]
     errors = [_at_index(violation, index) for index, error in wrong for violation in _violations(error)]
-    detail = f"{len(wrong)} operations cannot be carried out, so none was."
+    detail = f"{counted(len(wrong), 'operation', 'operations')} cannot be carried out, so none was."
     if isinstance(first, PreconditionFailed):
         raise PreconditionFailed(detail, errors=errors)
     raise type(first)(detail, errors=errors)

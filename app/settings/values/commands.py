@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from app.domain.errors import Malformed, NotFound, Refused, Violation
+from app.domain.errors import NotFound, Refused, Violation
 from app.domain.position import Position
 from app.domain.scope import Scope
 from app.kit.database import Connection, creating
@@ -71,10 +71,6 @@ async def patch_value(
     setting_id: UUID, patch: dict[str, Any], *, if_match: str | None, caller: Caller, registry: Registry
 ) -> Done:
     """Change a value by a JSON merge patch on `{value, metadata}`."""
-    unknown = sorted(set(patch) - {"value", "metadata"})
-    if unknown:
-        detail = f"A patch may hold value and metadata, not {unknown[0]}."
-        raise Malformed(detail, errors=[Violation(pointer=f"#/{unknown[0]}", code="unknown", detail=detail)])
     change = await _change_of(setting_id, registry, how="patch", value=patch, if_match=if_match)
     return await apply_alone(change, caller=caller, registry=registry)
 

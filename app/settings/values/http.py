@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 from litestar import Response
 
-from app.domain.definition import MAX_KEY_CHARACTERS, require_key
+from app.domain.definition import require_key
 from app.domain.errors import Malformed, NotFound, Violation
 from app.domain.scope import Level, Scope, ScopeId, TenantId, scope_of
 from app.domain.tag import change_tag
 from app.kit import asgi
 from app.kit.http import MERGE_PATCH, ApiRequest, Operation, api, changed, encode, gone, paged, tagged
-from app.kit.paging import Page
+from app.kit.paging import Page, Prefix
+from app.kit.query import pointing_into_query
 from app.settings.directory.http import PageQuery
 from app.settings.http import MIN_POSITION, caller_of, reach_position, registry_of
 from app.settings.values import commands, queries
@@ -29,6 +29,7 @@ from app.settings.values.views import (
     HistoryItem,
     Key,
     NewSetting,
+    Patch,
     Replacement,
     Setting,
     batch_result,
@@ -54,7 +55,7 @@ class ListQuery(PageQuery, frozen=True, kw_only=True, rename="camel"):
     scope: Level
     scope_id: ScopeId | None = None
     tenant_id: TenantId | None = None
-    prefix: Annotated[str, msgspec.Meta(max_length=MAX_KEY_CHARACTERS)] = ""
+    prefix: Prefix = ""
 
 
 @api(
@@ -73,7 +74,7 @@ class ListQuery(PageQuery, frozen=True, kw_only=True, rename="camel"):
 )
 async def get_setting(request: ApiRequest, params: PlaceQuery) -> Response[bytes]:
     """What is set at exactly this scope; for what holds there, ask resolve."""
-    scope = _scope(request, params.scope, params.scope_id, params.tenant_id)
+    scope = _scope_in_query(request, params)
     await reach_position(request)
     found = await queries.value_at(scope, params.key, caller=caller_of(request), registry=registry_of(request))
     body = encode(setting_view(found.value))
@@ -164,10 +165,14 @@ async def replace_setting(request: ApiRequest, setting_id: str, data: Replacemen
         media_type=MERGE_PATCH,
     ),
 )
-async def patch_setting(request: ApiRequest, setting_id: str, data: dict[str, Any]) -> Response[bytes]:
+async def patch_setting(request: ApiRequest, setting_id: str, data: Patch) -> Response[bytes]:
     """An RFC 7396 patch on `{value, metadata}`."""
     done = await commands.patch_value(
-        _id(setting_id), data, if_match=request.if_match(), caller=caller_of(request), registry=registry_of(request)
+        _id(setting_id),
+        {name: member for name, member in msgspec.structs.asdict(data).items() if member is not msgspec.UNSET},
+        if_match=request.if_match(),
+        caller=caller_of(request),
+        registry=registry_of(request),
     )
     return _changed(done)
 
@@ -210,7 +215,7 @@ async def list_settings(request: ApiRequest, params: ListQuery) -> Response[byte
     """In order of their keys, as far as your clearance goes."""
     await reach_position(request)
     position, page = await queries.values_at(
-        _scope(request, params.scope, params.scope_id, params.tenant_id),
+        _scope_in_query(request, params),
         prefix=params.prefix,
         cursor=params.cursor,
         limit=params.limit,
@@ -298,6 +303,11 @@ HANDLERS = [
 def _scope(request: ApiRequest, level: Level, scope_id: str | None, tenant_id: str | None) -> Scope:
     tenant = tenant_id if tenant_id is not None else request.user.tenant
     return scope_of(level, tenant=tenant, scope_id=scope_id)
+
+
+def _scope_in_query(request: ApiRequest, params: PlaceQuery | ListQuery) -> Scope:
+    with pointing_into_query():
+        return _scope(request, params.scope, params.scope_id, params.tenant_id)
 
 
 def _id(text: str) -> UUID:

@@ -72,6 +72,13 @@ class Replacement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     metadata: dict[str, Any] | None = None
 
 
+class Patch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A JSON merge patch on a value and its metadata. What is left out stays as it is."""
+
+    value: Any = msgspec.UNSET
+    metadata: Any = msgspec.UNSET
+
+
 class BatchOperation(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """
     One change of a batch.
