@@ -292,7 +292,9 @@ async def test_a_wrong_question_is_malformed_and_says_where(api: Api, query: dic
 
 
 async def test_a_context_below_a_tenant_needs_one(api: Api) -> None:
-    assert pointers(await api.platform.get("/api/settings/effective", params={"userId": "x"}), 400) == ["/query/tenantId"]
+    response = await api.platform.get("/api/settings/effective", params={"userId": "x"})
+
+    assert pointers(response, 400) == ["/query/tenantId"]
     assert (await effective(api.platform, tenantId="globex", userId="x"))["values"]["ui.theme"] == "light"
 
 
