@@ -48,7 +48,7 @@ LIMIT = 20.0  # seconds to start or stop an application; it takes a few hundredt
 
 # Keeps the world aside, and makes `world.reset()`, which brings it back. Generated columns generate themselves again;
 # constraints are not looked at, as what comes back is what was there. Deleting few rows is faster than truncating.
-_KEEP_WORLD = """
+KEEP_WORLD = """
 CREATE SCHEMA world;
 DO $make$
 DECLARE
@@ -264,6 +264,6 @@ async def _settled(config: Config) -> None:
         await settle(api.platform)
     connection = await asyncpg.connect(config.database_url)
     try:
-        await connection.execute(_KEEP_WORLD)
+        await connection.execute(KEEP_WORLD)
     finally:
         await connection.close()

@@ -45,6 +45,8 @@ _PATH_PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 _TEXT = {"type": "string"}
+# Parts of our patterns that only Python needs: its `$` lets a line feed pass, and its texts may hold surrogates.
+_PYTHON_ONLY = (r"(?!\n)", r"\ud800-\udfff")
 _TAG = r'(W/)?"[!#-~]*"'
 # What the header means on a GET; on a PUT it is in the table below.
 _IF_NONE_MATCH = ("Entity tags that the caller has; 304 when one of them is current.", _TEXT)
@@ -156,7 +158,7 @@ def document(handlers: Iterable[HTTPRouteHandler], *, config: Config) -> dict[st
         method = next(iter(one.http_methods)).lower()
         path = re.sub(r"\{(\w+):\w+\}", r"{\1}", next(iter(one.paths)))
         paths.setdefault(path, {})[method] = _operation(one, operation, path, config=config)
-    return {
+    described = {
         "openapi": "3.1.0",
         "info": {
             "title": "Setpoint",
@@ -174,6 +176,7 @@ def document(handlers: Iterable[HTTPRouteHandler], *, config: Config) -> dict[st
         },
         "security": [{"bearer": []}],
     }
+    return cast(dict[str, Any], _with_standard_patterns(described))
 
 
 def _operation(one: HTTPRouteHandler, operation: Operation, path: str, *, config: Config) -> dict[str, Any]:
@@ -328,6 +331,28 @@ def _inlined(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
     if reference is None:
         return schema
     return dict(schemas[reference.rpartition("/")[2]])
+
+
+def _with_standard_patterns(part: Any) -> Any:
+    """Patterns as JSON Schema reads them; tools that do not understand one leave it out silently."""
+    if isinstance(part, dict):
+        return {
+            name: _standard(member)
+            if name == "pattern" and isinstance(member, str)
+            else _with_standard_patterns(member)
+            for name, member in part.items()
+        }
+    if isinstance(part, list | tuple):
+        return [_with_standard_patterns(member) for member in part]
+    return part
+
+
+def _standard(pattern: Any) -> Any:
+    if not isinstance(pattern, str):  # the schema of a member that happens to be called so
+        return _with_standard_patterns(pattern)
+    for piece in _PYTHON_ONLY:
+        pattern = pattern.replace(piece, "")
+    return pattern
 
 
 def _limits(parameter: str, config: Config) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 """
-Hostile requests, by the ids of the abuse catalogue (docs/security.md lists them): each is refused with the right 4xx,
+Hostile requests, by the ids of the abuse catalogue: each is refused with the right 4xx,
 never with a 5xx, and nothing is changed, lost or shown by it.
 """
 
