@@ -13,6 +13,7 @@ import asyncio
 import fcntl
 import os
 import threading
+import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ import msgspec
 import pytest
 
 from app.config import Config
-from app.embedded import embedded_servers
+from app.embedded import embedded_servers, processes
 from app.kit import asgi
 from app.kit.database import Connection
 from app.kit.logs import configure_logs
@@ -128,6 +129,8 @@ def databases(run_path: Path) -> Iterator[Databases]:
     with embedded_servers(run_path / "servers", announce=print, need_valkey=False, durable=False) as servers:
         assert servers.database_url is not None
         yield Databases(servers.database_url)
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+        processes._children.clear()  # the server may be ours and serve others still; Python would complain of it
 
 
 @pytest.fixture(scope="session")

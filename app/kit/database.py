@@ -105,6 +105,15 @@ class Database:
         async with self.connection() as connection, connection.transaction():
             yield connection
 
+    @asynccontextmanager
+    async def moment(self) -> AsyncIterator[Connection]:
+        """A connection for reading that sees one moment, however many statements it takes."""
+        async with (
+            self.connection() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            yield connection
+
 
 @asynccontextmanager
 async def open_database(url: str, *, config: Config) -> AsyncIterator[Database]:

@@ -16,8 +16,10 @@ import msgspec
 import pytest
 
 from app.domain.combination import MergeStrategy, combine
+from app.settings.directory import queries as directory_queries
+from app.settings.directory import store as directory_store
 from app.settings.effective import store
-from tests.world import DE_CONTEXT, DEFINITIONS, LEVELS, Api, match, position
+from tests.world import DE_CONTEXT, DEFINITIONS, LEVELS, Api, make, match, position
 
 pytestmark = pytest.mark.anyio
 
@@ -151,3 +153,47 @@ async def test_the_check_finds_values_and_definitions_of_two_moments(api: Api, m
     monkeypatch.setattr(store, "snapshot", two_moments)
 
     assert await mistakes(api, reads=300, states=20) != []
+
+
+async def test_a_list_is_judged_by_the_facts_of_its_own_moment(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An account is moved, and something is set there, after it was looked up where it lies and before the values."""
+    where = {"scope": "ACCOUNT", "scopeId": "adler"}
+    facts_at = directory_store.facts_at
+
+    async def and_then_moved(*arguments: Any) -> Any:
+        facts = await facts_at(*arguments)
+        monkeypatch.undo()
+        entry = await api.admin.get("/api/scopes/ACCOUNT/adler")
+        moved = await api.admin.put("/api/scopes/ACCOUNT/adler", json={"territory": "CH"}, headers=match(entry))
+        assert moved.status_code == 200
+        await make(api.admin, "ui.theme", "dark", "ACCOUNT", "adler")
+        return facts
+
+    monkeypatch.setattr(directory_store, "facts_at", and_then_moved)
+    response = await api.bob.get("/api/settings/list", params=where)
+
+    assert response.status_code == 404 or response.json()["items"] == []
+
+
+async def test_a_directory_that_is_read_in_parts_is_of_one_moment(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two entries that change places between the parts, one would be seen twice or not at all."""
+    monkeypatch.setattr(directory_queries, "FETCH_ROWS", 2)
+    entries = directory_store.entries
+    before = (await api.admin.get("/api/scopes")).json()["items"]
+    calls = 0
+
+    async def and_then_changed(*arguments: Any, **more: Any) -> Any:
+        nonlocal calls
+        found = await entries(*arguments, **more)
+        calls += 1
+        if calls == 2:
+            last = await api.admin.get("/api/scopes/USER/carl")
+            await api.admin.delete("/api/scopes/USER/carl", headers=match(last))
+            await api.admin.put("/api/scopes/ACCOUNT/a", json={}, headers={"If-None-Match": "*"})
+        return found
+
+    monkeypatch.setattr(directory_store, "entries", and_then_changed)
+    response = await api.admin.get("/api/scopes")
+
+    assert calls > 3
+    assert response.json()["items"] == before

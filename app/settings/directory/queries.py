@@ -54,7 +54,7 @@ async def entries(
     question = f"scopes/{tenant}/{level}/{territory}"
     after = after_cursor(cursor, question=question) or ""
     seen: list[ScopeEntry] = []
-    async with registry.database.connection() as connection:
+    async with registry.database.moment() as connection:
         while True:
             position, found = await store.entries(
                 connection, tenant=tenant, after=after, level=level, territory=territory, limit=FETCH_ROWS

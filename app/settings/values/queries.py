@@ -42,7 +42,8 @@ async def values_at(
     """What is set at a scope, in order of the keys. Raises NotFound when the caller may see nothing there."""
     question = f"settings/{scope.path}/{prefix}"
     after = after_cursor(cursor, question=question) or ""
-    async with registry.database.connection() as connection:
+    # What is set there is judged by where the scope lay at that moment: it may move between two statements.
+    async with registry.database.moment() as connection:
         entries = await directory.facts_at(connection, [scope])
         facts = facts_of(scope, entries.get(scope.path, UNKNOWN))
         readable = _readable_sensitivities(scope, facts, caller=caller, registry=registry)
@@ -58,7 +59,7 @@ async def history(
     """Every version of a value, its removal too, newest first. Raises NotFound when there are none to be seen."""
     question = f"history/{setting_id}"
     before = _version_in(after_cursor(cursor, question=question))
-    async with registry.database.connection() as connection:
+    async with registry.database.moment() as connection:
         position, found = await store.history(connection, setting_id, before=before, limit=limit + 1)
         if not found:
             raise NotFound
