@@ -32,7 +32,8 @@ from tests.world import DEFINITIONS, LEVELS, PRINCIPALS, Api, SteppableClock, ma
 
 EXAMPLES = 25  # per operation and kind of call
 CHAINS = 60
-STEPS = 8
+STEPS = (8, 10, 12, 14)  # of a chain; the next length is tried while some answer has not been met
+WANTED = {200, 201, 204, 304, 404, 409, 412, 422}
 QUIET = {
     "deadline": None,
     "derandomize": True,  # the same calls on every run: the seed is the test itself
@@ -216,9 +217,12 @@ def test_chains_of_calls_follow_the_links_and_are_answered_as_documented(url: st
             statuses[output.response.status_code] += 1
             return output
 
-    Chains.run(settings=settings(max_examples=CHAINS, stateful_step_count=STEPS, **QUIET))
+    for steps in STEPS:
+        Chains.run(settings=settings(max_examples=CHAINS, stateful_step_count=steps, **QUIET))
+        if set(statuses) >= WANTED and len(followed) > 10:
+            break
 
     print(dict(statuses), dict(followed))
     assert followed.total() > 50
     assert len(followed) > 10
-    assert {200, 201, 204, 304, 404, 409, 412, 422} <= set(statuses)
+    assert set(statuses) >= WANTED
