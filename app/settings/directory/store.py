@@ -71,6 +71,7 @@ _DELETE_TENANT = "DELETE FROM tenant WHERE id = $1"
 
 # Index: scope_by_path.
 _FACTS = "SELECT scope_path, territory, owner FROM scope WHERE scope_path = ANY($1::text[])"
+_LOCK_FACTS = f"{_FACTS} ORDER BY scope_path FOR SHARE"
 _LOCK_ENTRY = f"SELECT {_ENTRY_COLUMNS} FROM scope WHERE scope_path = $1 FOR UPDATE"
 _ENTRY = f"""
 SELECT {SETTINGS_POSITION} AS feed_position, ARRAY(
@@ -132,8 +133,12 @@ async def delete_tenant(tx: Connection, tenant_id: str) -> None:
 
 async def facts_at(connection: Connection, scopes: Sequence[Scope]) -> dict[str, ScopeFacts]:
     """What the directory says of these scopes, by path; scopes without an entry are left out."""
-    rows = await connection.fetch(_FACTS, [scope.path for scope in scopes])
-    return {row["scope_path"]: ScopeFacts(territory=row["territory"], owner=row["owner"]) for row in rows}
+    return _facts(await connection.fetch(_FACTS, [scope.path for scope in scopes]))
+
+
+async def lock_facts(tx: Connection, scopes: Sequence[Scope]) -> dict[str, ScopeFacts]:
+    """The same, kept as they are until the transaction ends: what is judged by them must not outlive them."""
+    return _facts(await tx.fetch(_LOCK_FACTS, [scope.path for scope in scopes]))
 
 
 async def lock_entry(tx: Connection, scope: Scope) -> ScopeEntry | None:
@@ -192,6 +197,10 @@ async def update_entry(tx: Connection, entry: ScopeEntry) -> None:
 async def delete_entry(tx: Connection, scope: Scope) -> None:
     """Remove an entry."""
     await tx.execute(_DELETE_ENTRY, scope.path)
+
+
+def _facts(rows: Sequence[Row]) -> dict[str, ScopeFacts]:
+    return {row["scope_path"]: ScopeFacts(territory=row["territory"], owner=row["owner"]) for row in rows}
 
 
 def _listed(row: Row | None, read: Callable[[tuple[Any, ...]], T]) -> tuple[Position, list[T]]:

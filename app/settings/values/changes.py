@@ -1,11 +1,11 @@
 """
 Setting and unsetting values: one way for one value and for a thousand.
 
-Theory of operation. All that a change depends on is locked in one order: tenants, definitions, values, each sorted,
-and the feed's counter row last (inside `append`). Between the locks and the append everything is decided, in memory:
-gate, then preconditions, then schema. After it nothing can fail but the creation of a value that another writer
-created meanwhile; the whole transaction is then tried once more, and sees it. Value, history and event are written in
-one transaction, or none of them is (guarantees G4, G5 and G6).
+Theory of operation. All that a change depends on is locked in one order: tenants, definitions, directory entries,
+values, each sorted, and the feed's counter row last (inside `append`). Between the locks and the append everything is
+decided, in memory: gate, then preconditions, then schema. After it nothing can fail but the creation of a value that
+another writer created meanwhile; the whole transaction is then tried once more, and sees it. Value, history and event
+are written in one transaction, or none of them is (guarantees G4, G5 and G6).
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ async def _lock(tx: Connection, changes: Sequence[Change]) -> Ground:
     return Ground(
         tenants=await directory.lock_tenants(tx, tenants),
         definitions=await definitions.lock_shared(tx, sorted({change.key for change in changes})),
-        facts=await directory.facts_at(tx, sorted(scopes, key=lambda scope: scope.path)),
+        facts=await directory.lock_facts(tx, sorted(scopes, key=lambda scope: scope.path)),
         current=await store.lock(tx, places),
     )
 
