@@ -102,7 +102,6 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     errors: tuple[int, ...] = ()
     headers: tuple[str, ...] = ()  # request headers it reads beside the common ones
     answer_headers: tuple[str, ...] = ()
-    links: dict[str, dict[str, Any]] = {}
     conditional: bool = False  # whether If-None-Match may be answered with 304
     open: bool = False  # whether it answers without a credential
     media_type: str = JSON
