@@ -22,7 +22,6 @@ from app.access import local_key
 from app.config import Config
 from app.kit.logs import get_logger
 
-ALGORITHMS = ("EdDSA", "ES256", "RS256")
 FETCH_SECONDS = 5.0  # how long one fetch of a key set may take
 RETRY_SECONDS = 10.0  # how soon a failed fetch is tried again
 MAX_STALE_SECONDS = 86_400.0  # how long the last good key set outlives its issuer

@@ -16,7 +16,7 @@ from app.cli.errors import UNREACHABLE, USAGE, CommandFailed
 from app.config import Config
 from app.embedded import EmbeddedError, embedded_servers
 
-OLDEST_POSTGRES = 150_000  # server_version_num; NULLS NOT DISTINCT, which keeps values unique, came with 15
+OLDEST_POSTGRES = 150_000  # server_version_num; nothing older is tested
 
 
 @contextmanager

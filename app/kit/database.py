@@ -19,7 +19,6 @@ from asyncpg.pool import PoolConnectionProxy
 from app.config import Config
 from app.domain.errors import AlreadyExists, Unavailable
 
-MIN_SERVER_VERSION = 150_000  # UNIQUE NULLS NOT DISTINCT, security invoker views: nothing older is tested
 IDLE_IN_TRANSACTION_SECONDS = 10  # a worker that dies in a transaction must not hold the counter row longer
 LOCK_SECONDS = 3  # the longest a writer queues behind others before it answers 503
 
@@ -71,11 +70,6 @@ class Database:
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record], *, acquire_timeout_seconds: float) -> None:
         self._pool = pool
         self._acquire_timeout = acquire_timeout_seconds
-
-    async def fetch(self, sql: str, *arguments: object) -> list[Row]:
-        """All rows of one statement, on its own connection."""
-        async with self.connection() as connection:
-            return await connection.fetch(sql, *arguments)
 
     async def fetchrow(self, sql: str, *arguments: object) -> Row:
         """The one row of a statement that always gives one."""

@@ -8,7 +8,7 @@ it strictly, into the very type that the handler declares, and Litestar then fin
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, TypeAlias, cast, get_type_hints
+from typing import Any, Literal, TypeAlias, TypeVar, cast, get_type_hints
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -28,6 +28,7 @@ from app.kit.paging import Page
 from app.kit.problems import TooLarge, UnsupportedMediaType
 from app.kit.query import parse_query
 
+T = TypeVar("T")
 Handler: TypeAlias = Callable[..., Awaitable[Response[bytes]]]
 
 JSON = "application/json"
@@ -153,24 +154,25 @@ def _query_of(type_: type[msgspec.Struct]) -> Provide:
     return Provide(provide, sync_to_thread=False)
 
 
-def view(request: ApiRequest, body: bytes, *, position: Position, salt: str) -> Response[bytes]:
+def view(request: ApiRequest, body: bytes, *, position: Position) -> Response[bytes]:
     """A view as the answer to a GET, tagged by its content; 304 when the caller has it."""
-    return tagged(request, body, tag=view_tag(body, salt=salt), position=position)
+    return tagged(request, body, tag=view_tag(body, salt=principal_salt(request.user)), position=position)
 
 
-def tagged(
-    request: ApiRequest, body: bytes, *, tag: str, position: Position, status_code: int = 200
-) -> Response[bytes]:
+def tagged(request: ApiRequest, body: bytes, *, tag: str, position: Position) -> Response[bytes]:
     """An answer with its tag and position; 304 when a GET asks for what the caller already has."""
     headers = {**CACHING, "etag": tag, "setpoint-position": str(position)}
     if request.method == "GET" and matches_none(request.if_none_match(), tag):
         return Response(b"", status_code=304, headers=headers)
-    return Response(body, status_code=status_code, headers=headers, media_type=JSON)
+    return Response(body, status_code=200, headers=headers, media_type=JSON)
 
 
-def paged(request: ApiRequest, page: Page[Any], *, position: Position) -> Response[bytes]:
-    """One page of a list, with a link to the next one (RFC 8288)."""
-    response = view(request, encode(page), position=position, salt=principal_salt(request.user))
+def paged(
+    request: ApiRequest, page: Page[T], *, shown: Callable[[T], msgspec.Struct], position: Position
+) -> Response[bytes]:
+    """One page of a list, its items as callers see them, with a link to the next one (RFC 8288)."""
+    views = Page(items=tuple(shown(item) for item in page.items), next=page.next)
+    response = view(request, encode(views), position=position)
     if page.next is not None:
         others = [(name, text) for name, text in request.query_params.multi_items() if name != "cursor"]
         target = f"{quote(request.scope['path'])}?{urlencode([*others, ('cursor', page.next)])}"

@@ -22,7 +22,7 @@ from app.kit.database import Connection
 CHANNEL = "setpoint"  # one for all feeds: each LISTEN costs every notifying commit
 
 # One statement, so that the counter is locked no longer than it takes. WITH ORDINALITY keeps the given order.
-_APPEND = """
+_APPEND = f"""
 WITH head AS (
     UPDATE feed_head SET position = position + cardinality($2::uuid[]) WHERE feed = $1 RETURNING position
 ), appended AS (
@@ -33,7 +33,7 @@ WITH head AS (
     FROM head, unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
         WITH ORDINALITY AS fact (id, type, tenant, aggregate_type, aggregate_id, payload, place)
 )
-SELECT position, pg_notify('setpoint', $1::text) FROM head
+SELECT position, pg_notify('{CHANNEL}', $1::text) FROM head
 """
 
 # For use in the very statement that reads rows, so that both are of one snapshot.

@@ -31,7 +31,7 @@ _ORDERED = ("<", "<=", ">", ">=")
 
 def check_attributes(alternatives: Iterable[Conjunction], classes: Mapping[str, type]) -> None:
     """Raise CannotCompile for an attribute that does not exist or a comparison of unlike types."""
-    kinds = {root: _kinds(class_) for root, class_ in classes.items()}
+    kinds = {root: kinds_of(class_) for root, class_ in classes.items()}
     for conjunction in alternatives:
         for condition in conjunction:
             _check(condition, kinds)
@@ -39,7 +39,8 @@ def check_attributes(alternatives: Iterable[Conjunction], classes: Mapping[str, 
 
 def kinds_of(class_: type) -> dict[str, frozenset[type]]:
     """The plain types that each attribute of a Struct may have; a collection counts as those of its elements."""
-    return _kinds(class_)
+    fields = msgspec.structs.fields(class_)
+    return {field.name: _plain_types(msgspec.inspect.type_info(field.type)) for field in fields}
 
 
 def _check(condition: Condition, kinds: Mapping[str, Mapping[str, frozenset[type]]]) -> None:
@@ -87,11 +88,6 @@ def _types(term: Term, kinds: Mapping[str, Mapping[str, frozenset[type]]]) -> fr
 
 def _type(value: Plain) -> frozenset[type]:
     return frozenset([type(value)])
-
-
-def _kinds(class_: type) -> dict[str, frozenset[type]]:
-    fields = msgspec.structs.fields(class_)
-    return {field.name: _plain_types(msgspec.inspect.type_info(field.type)) for field in fields}
 
 
 def _plain_types(info: msgspec.inspect.Type) -> frozenset[type]:

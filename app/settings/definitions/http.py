@@ -101,8 +101,7 @@ async def list_definitions(request: ApiRequest, params: DefinitionsQuery) -> Res
         caller=caller_of(request),
         registry=registry_of(request),
     )
-    views = Page(items=tuple(_view(one) for one in page.items), next=page.next)
-    return paged(request, views, position=position)
+    return paged(request, page, shown=_view, position=position)
 
 
 @api(

@@ -114,8 +114,7 @@ async def list_tenants(request: ApiRequest, params: PageQuery) -> Response[bytes
     position, page = await queries.tenants(
         cursor=params.cursor, limit=params.limit, caller=caller_of(request), registry=registry_of(request)
     )
-    views = Page(items=tuple(_tenant_view(one) for one in page.items), next=page.next)
-    return paged(request, views, position=position)
+    return paged(request, page, shown=_tenant_view, position=position)
 
 
 @api(
@@ -193,8 +192,7 @@ async def list_scopes(request: ApiRequest, params: ScopesQuery) -> Response[byte
         caller=caller_of(request),
         registry=registry_of(request),
     )
-    views = Page(items=tuple(_scope_view(one) for one in page.items), next=page.next)
-    return paged(request, views, position=position)
+    return paged(request, page, shown=_scope_view, position=position)
 
 
 @api(

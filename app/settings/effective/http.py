@@ -125,7 +125,7 @@ async def effective_settings(request: ApiRequest, params: EffectiveQuery) -> Res
     await reach_position(request)
     found = await queries.effective_values(chain, selection, caller=caller_of(request), registry=registry)
     body = encode(_effective_settings(found, explain=params.explain))
-    return view(request, body, position=found.position, salt=principal_salt(request.user))
+    return view(request, body, position=found.position)
 
 
 HANDLERS = [resolve_setting, effective_settings]

@@ -222,8 +222,7 @@ async def list_settings(request: ApiRequest, params: ListQuery) -> Response[byte
         caller=caller_of(request),
         registry=registry_of(request),
     )
-    views = Page(items=tuple(setting_view(one) for one in page.items), next=page.next)
-    return paged(request, views, position=position)
+    return paged(request, page, shown=setting_view, position=position)
 
 
 @api(
@@ -250,8 +249,7 @@ async def get_history(request: ApiRequest, setting_id: str, params: PageQuery) -
         caller=caller_of(request),
         registry=registry_of(request),
     )
-    views = Page(items=tuple(history_view(one) for one in page.items), next=page.next)
-    return paged(request, views, position=position)
+    return paged(request, page, shown=history_view, position=position)
 
 
 @api(
