@@ -33,7 +33,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1  # processes sharing the port
     data_dir: str = ".setpoint"  # embedded servers' files and the local development key live here
 
-    database_url: str | None = None  # a PostgreSQL 15+ URL; None starts the embedded one
+    database_url: str | None = None  # a PostgreSQL 15+ URL of a role that owns nothing; None starts the embedded one
+    owner_database_url: str | None = None  # the same database as the role that owns its tables, for migrations only
     redis_url: str | None = None  # redis://, rediss:// or unix://; None starts the embedded one
     pool_size: Annotated[int, msgspec.Meta(ge=1, le=500)] = 8  # PostgreSQL connections per worker; more only wait
     acquire_timeout_seconds: Seconds = 2.0  # how long a request waits for a free connection before 503

@@ -25,6 +25,7 @@ from app.kit.clock import Clock, utc_now
 from app.kit.database import Database, open_database
 from app.kit.edge import edge
 from app.kit.http import ApiRequest
+from app.kit.least_power import require_least_power
 from app.kit.logs import configure_logs
 from app.kit.methods import Methods, answering_options
 from app.kit.problems import MethodNotAllowed, problem_of
@@ -74,7 +75,8 @@ def create_app(config: Config, *, clock: Clock = utc_now) -> asgi.App:
     """
     The ASGI application. Resources are opened when the server starts it and closed when it stops.
 
-    Raises PolicyError for a policy that cannot be used, and ValueError without a database.
+    Raises PolicyError for a policy that cannot be used, and ValueError without a database. Starting it raises
+    TooMuchPower when the database would not hold it to its reach.
     """
     if config.database_url is None:
         raise ValueError("the application needs SETPOINT_DATABASE_URL; `setpoint serve` starts one without")
@@ -87,6 +89,8 @@ def create_app(config: Config, *, clock: Clock = utc_now) -> asgi.App:
         async with AsyncExitStack() as stack:
             issuers.update(await stack.enter_async_context(open_issuers(config)))
             database = await stack.enter_async_context(open_database(cast(str, config.database_url), config=config))
+            async with database.connection() as connection:
+                await require_least_power(connection)
             redis = await _redis(stack, config)
             app.state.registry = Registry(database=database, gate=gate, clock=clock, config=config)
             app.state.health = _health(database, redis, clock=clock)

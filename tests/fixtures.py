@@ -81,6 +81,15 @@ class Databases:
         """Where a database is."""
         return self._url.replace("/setpoint?", f"/{name}?")
 
+    def app_url(self, name: str) -> str:
+        """Where a database is for the role that serves."""
+        return self.serving(self.url(name))
+
+    @staticmethod
+    def serving(url: str) -> str:
+        """The same database for the role that serves: it owns nothing and is held to its reach."""
+        return url.replace("postgres@", "setpoint_app@")
+
     def create(self, name: str, *, template: str = "template1") -> str:
         """Make a database anew, and give its URL."""
         self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
@@ -127,8 +136,8 @@ def run_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def databases(run_path: Path) -> Iterator[Databases]:
     """The run's PostgreSQL."""
     with embedded_servers(run_path / "servers", announce=print, need_valkey=False, durable=False) as servers:
-        assert servers.database_url is not None
-        yield Databases(servers.database_url)
+        assert servers.owner_database_url is not None
+        yield Databases(servers.owner_database_url)
     with warnings.catch_warnings(action="ignore", category=ResourceWarning):
         processes._children.clear()  # the server may be ours and serve others still; Python would complain of it
 
@@ -152,7 +161,7 @@ def template(run_path: Path, databases: Databases, config: Config) -> str:
         if not databases.exists(TEMPLATE):
             url = databases.create("setpoint_unfinished")
             in_a_thread(lambda: migrate_forwards(url))
-            in_a_loop_of_its_own(lambda: _settled(msgspec.structs.replace(config, database_url=url)))
+            in_a_loop_of_its_own(lambda: _settled(config, databases))
             databases.execute(f"ALTER DATABASE setpoint_unfinished RENAME TO {TEMPLATE}")
     return TEMPLATE
 
@@ -176,9 +185,16 @@ def clock() -> SteppableClock:
 
 
 @pytest.fixture(scope="session")
-def application(config: Config, database_url: str, clock: SteppableClock) -> asgi.App:
+def app_url(databases: Databases, database_url: str, worker_name: str) -> str:
+    """The database of this process, as the application reaches it."""
+    del database_url  # made
+    return databases.app_url(f"setpoint_{worker_name}")
+
+
+@pytest.fixture(scope="session")
+def application(config: Config, app_url: str, clock: SteppableClock) -> asgi.App:
     """The application of this process, not started."""
-    return create_app(msgspec.structs.replace(config, database_url=database_url), clock=clock)
+    return create_app(msgspec.structs.replace(config, database_url=app_url), clock=clock)
 
 
 @pytest.fixture
@@ -195,12 +211,12 @@ async def db(database_url: str, clock: SteppableClock) -> AsyncIterator[Connecti
 
 @pytest.fixture
 async def api(
-    db: object, application: asgi.App, config: Config, database_url: str, clock: SteppableClock
+    db: object, application: asgi.App, config: Config, app_url: str, clock: SteppableClock
 ) -> AsyncIterator[Api]:
     """The running application, with the world and nothing else in its database."""
     del db
     async with started(application):
-        yield Api(application, config=msgspec.structs.replace(config, database_url=database_url), clock=clock)
+        yield Api(application, config=msgspec.structs.replace(config, database_url=app_url), clock=clock)
 
 
 @pytest.fixture
@@ -261,11 +277,12 @@ def in_a_thread(work: Callable[[], T]) -> T:
     return results[0]
 
 
-async def _settled(config: Config) -> None:
+async def _settled(config: Config, databases: Databases) -> None:
     """Settle the world in a migrated database, and keep it aside."""
+    config = msgspec.structs.replace(config, database_url=databases.app_url("setpoint_unfinished"))
     async with running(config, clock=SteppableClock()) as api:
         await settle(api.platform)
-    connection = await asyncpg.connect(config.database_url)
+    connection = await asyncpg.connect(databases.url("setpoint_unfinished"))
     try:
         await connection.execute(KEEP_WORLD)
     finally:

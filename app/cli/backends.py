@@ -43,6 +43,7 @@ def backends(config: Config, *, announce: Callable[[str], None]) -> Iterator[Con
                 config,
                 data_dir=str(config.data_path),
                 database_url=config.database_url or embedded.database_url,
+                owner_database_url=config.owner_database_url or embedded.owner_database_url,
                 redis_url=config.redis_url or embedded.redis_url,
             )
     except EmbeddedError as error:

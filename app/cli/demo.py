@@ -19,7 +19,7 @@ from app.access.gate import Gate
 from app.access.local_key import ensure_local_key, sign
 from app.access.polar import load_policy
 from app.config import Config
-from app.domain.access import Principal, ScopeFacts
+from app.domain.access import EVERYWHERE, Principal, ScopeFacts
 from app.domain.canonical import canonical
 from app.domain.definition import Sensitivity
 from app.domain.errors import PreconditionFailed
@@ -116,7 +116,7 @@ def banner(config: Config, tokens: DemoTokens) -> Sequence[str]:
 
 async def _seed(config: Config) -> None:
     async with open_database(cast(str, config.database_url), config=config) as database:
-        async with database.transaction() as tx:
+        async with database.transaction(EVERYWHERE) as tx:
             if await lock_tenants(tx, ["acme"]):
                 return
         gate = Gate(load_policy(config.policies_path))

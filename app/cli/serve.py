@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -9,10 +10,11 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol
 
+import asyncpg
 import msgspec
 
 from app.cli.backends import backends
-from app.cli.errors import UNREACHABLE, CommandFailed
+from app.cli.errors import UNREACHABLE, USAGE, CommandFailed
 from app.cli.port import held_port
 from app.cli.workers import reachable_host, run_workers
 from app.config import PREFIX, Config
@@ -30,15 +32,10 @@ class Prepare(Protocol):
 def prepare(config: Config, *, demo: bool, announce: Callable[[str], None]) -> Sequence[str]:
     """Bring the database up to date, and make the development key and the demo registry if they are not there."""
     from app.access.local_key import ensure_local_key
-    from app.kit.migrations import MigrationFailed, migrate_forwards
 
     assert config.database_url is not None  # noqa: S101 (backends() fills it in; this tells the type checker)
-    try:
-        applied = migrate_forwards(config.database_url)
-    except MigrationFailed as error:
-        raise CommandFailed(str(error), code=UNREACHABLE) from error
-    if applied:
-        announce(f"Database: {len(applied)} migrations applied")
+    _migrate(config.owner_database_url or config.database_url, announce=announce)
+    _require_least_power(config.database_url, timeout=config.connect_timeout_seconds)
     ensure_local_key(config.data_path)
     if not demo:
         return [f"Setpoint answers at {base_url(config)}"]
@@ -46,6 +43,28 @@ def prepare(config: Config, *, demo: bool, announce: Callable[[str], None]) -> S
 
     announce("Making sure the demo registry is there")
     return banner(config, seed_demo(config))
+
+
+def _migrate(url: str, *, announce: Callable[[str], None]) -> None:
+    from app.kit.migrations import MigrationFailed, migrate_forwards
+
+    try:
+        applied = migrate_forwards(url)
+    except MigrationFailed as error:
+        raise CommandFailed(str(error), code=UNREACHABLE) from error
+    if applied:
+        announce(f"Database: {len(applied)} migrations applied")
+
+
+def _require_least_power(url: str, *, timeout: float) -> None:
+    from app.kit.least_power import TooMuchPower, require_least_power_at
+
+    try:
+        asyncio.run(require_least_power_at(url, timeout=timeout))
+    except TooMuchPower as error:
+        raise CommandFailed(str(error), code=USAGE) from error
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise CommandFailed(f"PostgreSQL cannot be reached: {error}.", code=UNREACHABLE) from error
 
 
 def serve(
@@ -67,6 +86,7 @@ def serve(
         with _interruptible(), held_port(config.host, config.port), backends(config, announce=announce) as resolved:
             lines = prepare(resolved, demo=demo, announce=announce)
             # Workers read the same configuration, so they never start servers of their own.
+            os.environ.pop(f"{PREFIX}OWNER_DATABASE_URL", None)
             os.environ.update(environment_of(resolved))
             return run_workers(resolved, target=application, announce=announce, on_ready=lambda: show("\n".join(lines)))
     except CommandFailed as failed:
@@ -77,8 +97,8 @@ def serve(
 
 
 def environment_of(config: Config) -> dict[str, str]:
-    """The variables from which read_config makes this very configuration."""
-    given = msgspec.structs.asdict(config).items()
+    """The variables from which read_config makes this very configuration; workers get no owner's credentials."""
+    given = msgspec.structs.asdict(msgspec.structs.replace(config, owner_database_url=None)).items()
     return {f"{PREFIX}{name.upper()}": str(value) for name, value in given if value is not None}
 
 

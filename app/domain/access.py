@@ -8,7 +8,7 @@ the absence of an attribute for a grant.
 from __future__ import annotations
 
 import enum
-from typing import Literal, TypeAlias
+from typing import Literal, NewType, TypeAlias
 
 import msgspec
 
@@ -26,6 +26,21 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     territories: tuple[str, ...] = ()
     accounts: tuple[str, ...] = ()
     clearance: int = Sensitivity.INTERNAL.rank  # rank of the highest sensitivity it is trusted with
+
+
+Reach = NewType("Reach", str)
+"""Whose rows the database lets a statement touch: a tenant's id, `*` for everybody's, nothing for nobody's."""
+
+EVERYWHERE = Reach("*")  # no tenant has such an id
+
+
+def reach_of(principal: Principal) -> Reach:
+    """
+    As far as row-level security lets a principal, whatever the gate has said of it.
+
+    Coarser than the policy on purpose: it is the second lock, made of nothing that a policy file could get wrong.
+    """
+    return EVERYWHERE if "platform_admin" in principal.roles else Reach(principal.tenant or "")
 
 
 class Action(enum.StrEnum):

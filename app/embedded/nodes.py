@@ -24,9 +24,10 @@ ANOTHER_NODE = "another node that is starting or stopping"
 
 
 class EmbeddedServers(msgspec.Struct, frozen=True, kw_only=True):
-    """How to reach the servers that were asked for."""
+    """How to reach the servers that were asked for; `owner_database_url` is for migrations."""
 
     database_url: str | None
+    owner_database_url: str | None
     redis_url: str | None
 
 
@@ -71,8 +72,10 @@ def _start(
     def running(server: Server) -> Path:
         return ensure_running(server, data_path=data_path, new_socket_dir=new_socket_dir, announce=announce)
 
+    postgres_sockets = running(postgres) if postgres else None
     return EmbeddedServers(
-        database_url=postgres.url(running(postgres)) if postgres else None,
+        database_url=postgres.url(postgres_sockets) if postgres and postgres_sockets else None,
+        owner_database_url=postgres.owner_url(postgres_sockets) if postgres and postgres_sockets else None,
         redis_url=valkey.url(running(valkey)) if valkey else None,
     )
 

@@ -21,6 +21,17 @@ MAJOR = "18"  # the newer of the two the wheel carries
 DATABASE = "setpoint"
 IS_OUR_DATABASE_THERE = "SELECT count(*) FROM pg_database WHERE datname = 'setpoint'"
 MAKE_OUR_DATABASE = "CREATE DATABASE setpoint"
+# Nodes serve as a role that owns nothing; what it may do, migrations say.
+APP_ROLE = "setpoint_app"
+CAN_APP_LOG_IN = "SELECT count(*) FROM pg_roles WHERE rolname = 'setpoint_app' AND rolcanlogin"
+LET_APP_LOG_IN = """
+DO $$ BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'setpoint_app') THEN
+        ALTER ROLE setpoint_app LOGIN;
+    ELSE
+        CREATE ROLE setpoint_app LOGIN;
+    END IF;
+END $$"""
 INITDB_LIMIT = 120.0  # seconds; half of one on an ordinary disk, but every file is synced
 QUESTION_LIMIT = 5.0  # seconds for one small question by psql
 
@@ -67,7 +78,11 @@ class Postgres:
         return f"repair {self.cluster} or move it away to begin anew, or set SETPOINT_DATABASE_URL"
 
     def url(self, socket_dir: Path) -> str:
-        """The URL that asyncpg and psql take."""
+        """The URL that nodes serve by."""
+        return f"postgresql://{APP_ROLE}@/{DATABASE}?host={quote(str(socket_dir))}"
+
+    def owner_url(self, socket_dir: Path) -> str:
+        """The URL that migrations run by: the superuser's, who hands over what it makes."""
         return f"postgresql://postgres@/{DATABASE}?host={quote(str(socket_dir))}"
 
     def prepare(self, life_descriptor: int, log: IO[bytes]) -> None:
@@ -96,10 +111,15 @@ class Postgres:
         return [*self._as_owner(), str(self.binaries / "postgres"), "-D", str(self.cluster), *arguments]
 
     def answers(self, socket_dir: Path) -> bool:
-        """Whether it takes statements; makes our database when it is not there."""
-        known = self._psql(socket_dir, IS_OUR_DATABASE_THERE)
+        """Whether it takes statements; makes our database and role when they are not there."""
+        return self._has(socket_dir, IS_OUR_DATABASE_THERE, remedy=MAKE_OUR_DATABASE) and self._has(
+            socket_dir, CAN_APP_LOG_IN, remedy=LET_APP_LOG_IN
+        )
+
+    def _has(self, socket_dir: Path, question: str, *, remedy: str) -> bool:
+        known = self._psql(socket_dir, question)
         if known == "0":
-            return self._psql(socket_dir, MAKE_OUR_DATABASE) is not None
+            return self._psql(socket_dir, remedy) is not None
         return known is not None
 
     def pid(self) -> int | None:

@@ -17,7 +17,9 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from app.config import Config
-from app.domain.errors import AlreadyExists, Unavailable
+from app.domain.access import Reach
+from app.domain.errors import AlreadyExists, NotFound, SetpointError, Unavailable
+from app.kit.logs import get_logger
 
 IDLE_IN_TRANSACTION_SECONDS = 10  # a worker that dies in a transaction must not hold the counter row longer
 LOCK_SECONDS = 3  # the longest a writer queues behind others before it answers 503
@@ -45,6 +47,9 @@ _UNREACHABLE = (
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.ReadOnlySQLTransactionError,  # a standby, during a failover
 )
+
+
+_log = get_logger()
 
 
 class DatabaseUnavailable(Unavailable):
@@ -79,7 +84,11 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A connection of one's own for a moment. Raises DatabaseUnavailable when none is to be had."""
+        """
+        A connection of one's own for a moment: for what belongs to no tenant, and for functions that take a reach.
+
+        Without a reach, tables of tenants are empty. Raises DatabaseUnavailable when none is to be had.
+        """
         with _translated():
             connection = await self._acquired()
             try:
@@ -94,19 +103,43 @@ class Database:
             raise DatabaseUnavailable from error
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
-        """One transaction: committed when the block ends, rolled back when it raises."""
-        async with self.connection() as connection, connection.transaction():
+    async def transaction(self, reach: Reach) -> AsyncIterator[Connection]:
+        """One transaction on the rows within reach: committed when the block ends, rolled back when it raises."""
+        async with self.connection() as connection, _begun(connection, "BEGIN", reach):
             yield connection
 
     @asynccontextmanager
-    async def moment(self) -> AsyncIterator[Connection]:
-        """A connection for reading that sees one moment, however many statements it takes."""
-        async with (
-            self.connection() as connection,
-            connection.transaction(isolation="repeatable_read", readonly=True),
-        ):
+    async def moment(self, reach: Reach) -> AsyncIterator[Connection]:
+        """A connection for reading, within reach, that sees one moment, however many statements it takes."""
+        begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        async with self.connection() as connection, _begun(connection, begin, reach):
             yield connection
+
+
+@asynccontextmanager
+async def _begun(connection: Connection, begin: str, reach: Reach) -> AsyncIterator[None]:
+    """
+    A transaction and its reach, begun in one round trip.
+
+    Two statements in one message can have no parameters, so the reach goes as hexadecimal digits: it may hold anything
+    and nothing in it can end the literal. It is local to the transaction, and gone with it.
+    """
+    set_reach = f"SELECT set_config('setpoint.reach', convert_from('\\x{reach.encode().hex()}', 'UTF8'), true)"
+    try:
+        await connection.execute(f"{begin}; {set_reach}")
+        yield
+    except BaseException:
+        await _roll_back(connection)
+        raise
+    await connection.execute("COMMIT")
+
+
+async def _roll_back(connection: Connection) -> None:
+    """Leave the transaction; a connection on which not even that works must not be used again."""
+    try:
+        await connection.execute("ROLLBACK")
+    except Exception:  # noqa: BLE001 - what went wrong first is what the caller is told
+        connection.terminate()
 
 
 @asynccontextmanager
@@ -176,7 +209,20 @@ async def creating(work: Callable[[], Awaitable[T]]) -> T:
 def _translated() -> Iterator[None]:
     try:
         yield
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise _refusal(error) from error
     except _UNREACHABLE as error:
         if isinstance(error, ValueError):  # asyncpg's own DataError: an argument of ours is wrong, not the database
             raise
         raise DatabaseUnavailable from error
+
+
+def _refusal(error: asyncpg.InsufficientPrivilegeError) -> SetpointError:
+    """
+    What the caller is told when the database itself says no: the second lock has held where the first did not.
+
+    A row out of reach is absent, as behind the gate. A right that the role lacks is our operator's to mend.
+    """
+    out_of_reach = "violates row-level security" in str(error)
+    _log.error("database-refused", error=str(error)[:300], out_of_reach=out_of_reach)
+    return NotFound() if out_of_reach else DatabaseUnavailable()

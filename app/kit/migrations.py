@@ -23,6 +23,28 @@ LOCK_WAIT_SECONDS = 120  # another node may be running a long migration
 CONNECT_SECONDS = 5
 MIGRATION_LIMIT_SECONDS = 1_800  # half an hour; whatever takes longer should be run by hand, and watched
 
+# A superuser may migrate, but is not to own anything: row-level security binds owners (FORCE) and never superusers.
+_HAND_OVER = """
+DO $$
+DECLARE
+    command text;
+BEGIN
+    IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
+        RETURN;
+    END IF;
+    FOR command IN
+        SELECT format('ALTER TABLE %s OWNER TO setpoint_owner', oid::regclass) FROM pg_class
+        WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND relowner = current_user::regrole
+        UNION ALL
+        SELECT format('ALTER FUNCTION %s OWNER TO setpoint_owner', oid::regprocedure) FROM pg_proc
+        WHERE pronamespace = 'public'::regnamespace AND proowner = current_user::regrole
+    LOOP
+        EXECUTE command;
+    END LOOP;
+END
+$$
+"""
+
 _ROOT = Path(__file__).resolve().parents[2]
 _VERSIONS = _ROOT / "migrations" / "versions"
 _ID = re.compile(r'^ID = "([^"]+)"', re.MULTILINE)
@@ -74,6 +96,7 @@ async def _forwards(connection: Any, url: str) -> list[str]:
     missing = [one for one in known_ids() if one not in applied]
     if missing:
         await _run_piccolo("forwards", "all", url)
+        await connection.execute(_HAND_OVER)
     return missing
 
 

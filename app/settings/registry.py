@@ -6,7 +6,7 @@ import msgspec
 
 from app.access.gate import Gate
 from app.config import Config
-from app.domain.access import Principal
+from app.domain.access import Principal, Reach, reach_of
 from app.kit.clock import Clock
 from app.kit.database import Database
 from app.log.append import Author
@@ -26,6 +26,11 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
     principal: Principal
     request_id: str
+
+    @property
+    def reach(self) -> Reach:
+        """Whose rows the database is to let this request touch."""
+        return reach_of(self.principal)
 
     def author(self, clock: Clock) -> Author:
         """The caller as the author of a change that is made now."""

@@ -118,7 +118,8 @@ def test_workers_are_told_the_servers_and_start_none(data_path: Path, start: Cal
 
     environment = dict(line.split("=", 1) for line in node.get("/environment").splitlines())
 
-    assert environment["SETPOINT_DATABASE_URL"].startswith("postgresql://postgres@/setpoint?host=/")
+    assert environment["SETPOINT_DATABASE_URL"].startswith("postgresql://setpoint_app@/setpoint?host=/")
+    assert "SETPOINT_OWNER_DATABASE_URL" not in environment
     assert environment["SETPOINT_REDIS_URL"].startswith("unix:///")
     assert environment["SETPOINT_DATA_DIR"] == str(data_path)
 

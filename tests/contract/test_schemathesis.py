@@ -147,10 +147,10 @@ def counted_ids() -> Iterator[CountedIds]:
 
 
 @pytest.fixture(scope="module")
-def credential(url: str, config: Config, clock: SteppableClock) -> Iterator[dict[str, str]]:
+def credential(url: str, databases: Databases, config: Config, clock: SteppableClock) -> Iterator[dict[str, str]]:
     """The application, and a credential that may do everything in acme."""
-    config = msgspec.structs.replace(config, database_url=url, min_position_wait_seconds=0.001)
-    in_a_loop_of_its_own(lambda: inhabit(config, clock))
+    config = msgspec.structs.replace(config, database_url=databases.serving(url), min_position_wait_seconds=0.001)
+    in_a_loop_of_its_own(lambda: inhabit(config, clock, url))
     built = create_app(config, clock=clock)
     with application.serving(built):
         yield {"Authorization": f"Bearer {Api(built, config=config, clock=clock).token(PRINCIPALS['root'])}"}
@@ -167,14 +167,13 @@ class CountedIds:
         return UUID(f"01a20000-0000-7000-8000-{self.last:012}")
 
 
-async def inhabit(config: Config, clock: SteppableClock) -> None:
+async def inhabit(config: Config, clock: SteppableClock, url: str) -> None:
     """Set some values where calls are steered to, so that conflicts come about, and make them part of the world."""
     async with running(config, clock=clock) as api:
         for key, definition in DEFINITIONS.items():
             if "levels" not in definition:
                 await make(api.root, key, definition["default"], "USER", "u0")
-    assert config.database_url is not None
-    connection = await asyncpg.connect(config.database_url)
+    connection = await asyncpg.connect(url)
     await connection.execute("DROP SCHEMA world CASCADE")
     await connection.execute(KEEP_WORLD)
     await connection.close()

@@ -81,9 +81,9 @@ def test_nodes_that_start_at_once_share_one_pair_of_servers(data_path: Path, sta
 
 def test_what_was_written_is_there_after_a_restart(data_path: Path) -> None:
     with embedded_servers(data_path, need_valkey=False, announce=print) as servers:
-        asyncio.run(ask_postgres(str(servers.database_url), "CREATE TABLE kept ()"))
+        asyncio.run(ask_postgres(str(servers.owner_database_url), "CREATE TABLE kept ()"))
     with embedded_servers(data_path, need_valkey=False, announce=print) as servers:
-        assert asyncio.run(ask_postgres(str(servers.database_url), "SELECT count(*) FROM kept")) == 0
+        assert asyncio.run(ask_postgres(str(servers.owner_database_url), "SELECT count(*) FROM kept")) == 0
 
 
 @pytest.mark.parametrize("name", ["x" * 120, "with space, comma é"])

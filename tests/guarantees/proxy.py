@@ -82,7 +82,7 @@ async def wired(database_url: str) -> AsyncIterator[tuple[Wire, str]]:
     await wire.mend()
     try:
         # Without TLS: asyncpg forgets a future when an attempt at it times out, and anyio tells.
-        yield wire, f"postgresql://postgres@127.0.0.1:{wire.port}{parts.path}?sslmode=disable"
+        yield wire, f"postgresql://setpoint_app@127.0.0.1:{wire.port}{parts.path}?sslmode=disable"
     finally:
         wire.silence()
         await wire.cut()

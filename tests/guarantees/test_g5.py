@@ -117,7 +117,7 @@ async def test_the_check_finds_a_batch_that_is_committed_in_two(api: Api, monkey
         await delete(tx, ids)
         await tx.execute("COMMIT")
         await asyncio.sleep(0.001)
-        await tx.execute("BEGIN")
+        await tx.execute("BEGIN; SELECT set_config('setpoint.reach', '*', true)")
 
     monkeypatch.setattr(store, "delete", delete_and_commit)
 

@@ -115,6 +115,7 @@ async def test_the_check_finds_positions_from_a_sequence(
 ) -> None:
     """The same, with positions as most would make them."""
     await db.execute(f"CREATE SEQUENCE naive START {await head(db) + 1}")
+    await db.execute("GRANT USAGE ON SEQUENCE naive TO setpoint_app")
     naive = log._APPEND.replace(
         "UPDATE feed_head SET position = position + cardinality($2::uuid[]) WHERE feed = $1 RETURNING position",
         "SELECT max(place) AS position FROM (SELECT nextval('naive') AS place FROM unnest($2::uuid[])) AS places",

@@ -18,9 +18,10 @@ import msgspec
 import pytest
 
 from app.access.gate import Gate
-from app.domain.access import Principal
+from app.domain.access import EVERYWHERE, Principal
 from app.domain.errors import Forbidden, NotFound
 from app.kit.database import Connection
+from app.settings import registry
 from tests.guarantees.state import everything
 from tests.world import CREATE, LEVELS, PRINCIPALS, SECRET, Api, make, place
 
@@ -311,6 +312,65 @@ async def test_nobody_unknown_gets_past_the_door(api: Api, openapi: dict[str, An
         assert response.status_code == 401, path
 
 
+# ---- Each lock holds alone ----
+
+
+def take_row_level_security_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "reach_of", lambda principal: EVERYWHERE)
+
+
+def take_the_gate_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Gate, "allows", lambda *_: True)
+    monkeypatch.setattr(Gate, "require", lambda *_: None)
+
+
+FOREIGN = [name for name, one in STRANGERS.items() if one.tenant != "acme" and one.roles]
+
+
+@pytest.mark.parametrize("who", FOREIGN)
+async def test_the_gate_alone_keeps_tenants_apart(
+    api: Api, db: Connection, monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    take_row_level_security_away(monkeypatch)
+    operations = [one for one in CALLS if one not in ABOUT_DEFINITIONS]
+
+    assert await tell_apart(api, db, STRANGERS[who], operations) == []
+
+
+@pytest.mark.parametrize("who", FOREIGN)
+async def test_row_level_security_alone_keeps_tenants_apart(
+    api: Api, db: Connection, monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    """With a gate that says yes to everything, nothing of acme's is shown, changed or moved."""
+    target = await settle_target(api, there=True)
+    before = await everything(db)
+    take_the_gate_away(monkeypatch)
+
+    for operation, calls in CALLS.items():
+        for call, status, shown, body in await answers(api.of(STRANGERS[who]), calls(target)):
+            assert CANARY.encode() not in body, (operation, call)
+            assert CANARY not in str(shown), (operation, call)
+            assert status < 500, (operation, call, status, body)
+    assert await everything(db) == before
+
+
+async def test_without_both_locks_the_canary_is_out(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the two above would prove nothing."""
+    target = await settle_target(api, there=True)
+    take_the_gate_away(monkeypatch)
+    take_row_level_security_away(monkeypatch)
+
+    found = {
+        operation
+        for operation, calls in CALLS.items()
+        for _, _, _, body in await answers(api.globex, [call for call in calls(target) if call.method == "GET"])
+        if CANARY.encode() in body
+    }
+
+    assert {"getSetting", "getSettingById", "getSettingHistory", "listSettings", "resolveSetting"} <= found
+    assert {"getScope", "listScopes", "listTenants"} <= found
+
+
 @pytest.mark.parametrize("lie", ["tells", "acts"])
 async def test_the_check_finds_a_gate_that_tells_or_lets_pass(
     api: Api, db: Connection, monkeypatch: pytest.MonkeyPatch, lie: str
@@ -326,6 +386,7 @@ async def test_the_check_finds_a_gate_that_tells_or_lets_pass(
                 raise Forbidden from None
 
     monkeypatch.setattr(Gate, "require", telling)
+    take_row_level_security_away(monkeypatch)
     operations = ["getSettingById", "replaceSetting", "unsetSetting", "deleteScope"]
 
     assert await tell_apart(api, db, PRINCIPALS["globex"], operations) != []

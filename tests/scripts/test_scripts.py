@@ -99,6 +99,15 @@ def test_the_application_waits_for_healthy_services() -> None:
     assert waits == {name: {"condition": "service_healthy"} for name in ("postgres", "redis")}
 
 
+def test_the_application_serves_as_a_role_that_owns_nothing() -> None:
+    services = compose()["services"]
+    roles = (ROOT / "deploy/postgres/10-app-role.sh").read_text("utf-8")
+
+    assert services["app"]["environment"]["SETPOINT_DATABASE_URL"].startswith("postgresql://setpoint_app:")
+    assert "./deploy/postgres:/docker-entrypoint-initdb.d:ro" in services["postgres"]["volumes"]
+    assert "CREATE ROLE setpoint_app LOGIN" in roles
+
+
 def test_the_image_runs_as_nobody_in_particular() -> None:
     lines = (ROOT / "Dockerfile").read_text("utf-8").splitlines()
 

@@ -24,7 +24,8 @@ T = TypeVar("T")
 @click.option("--check", is_flag=True, help="Only look: exit code 1 when there is something to do.")
 def migrate(*, down_to: str | None, check: bool) -> int:
     """
-    Bring the database at SETPOINT_DATABASE_URL up to date, or the one in the data folder.
+    Bring the database at SETPOINT_OWNER_DATABASE_URL (or SETPOINT_DATABASE_URL) up to date, or the one in the data
+    folder.
 
     A node does this by itself when it starts. Undoing throws away what the undone migrations made, data and all.
     """
@@ -52,12 +53,12 @@ def _database(config: Config) -> Iterator[str]:
     from app.embedded import EmbeddedError, embedded_servers
 
     if config.database_url is not None:
-        yield config.database_url
+        yield config.owner_database_url or config.database_url
         return
     try:
         with embedded_servers(config.data_path, announce=say, need_valkey=False) as servers:
-            assert servers.database_url is not None  # noqa: S101 (it was asked for; for the type checker)
-            yield servers.database_url
+            assert servers.owner_database_url is not None  # noqa: S101 (it was asked for; for the type checker)
+            yield servers.owner_database_url
     except EmbeddedError as error:
         raise CommandFailed(str(error), code=UNREACHABLE) from error
 

@@ -20,7 +20,7 @@ async def tenants(
 ) -> tuple[Position, Page[Tenant]]:
     """The tenants that the caller may see, in order of their ids."""
     after = after_cursor(cursor, question="tenants") or ""
-    async with registry.database.connection() as connection:
+    async with registry.database.moment(caller.reach) as connection:
         position, found = await store.tenants(connection, after=after, limit=limit + 1)
     gate, principal = registry.gate, caller.principal
     seen = [one for one in found if gate.allows(principal, Action.READ, TenantResource(tenant=one.id))]
@@ -31,7 +31,7 @@ async def tenants(
 
 async def entry(scope: Scope, *, caller: Caller, registry: Registry) -> tuple[Position, ScopeEntry]:
     """The directory's entry for a scope. Raises NotFound when there is none, or none to be seen."""
-    async with registry.database.connection() as connection:
+    async with registry.database.moment(caller.reach) as connection:
         position, found = await store.entry_at(connection, scope)
     facts = found[0].facts if found else ScopeFacts()
     registry.gate.require(caller.principal, Action.READ, resource_of(scope, facts))
@@ -54,7 +54,7 @@ async def entries(
     question = f"scopes/{tenant}/{level}/{territory}"
     after = after_cursor(cursor, question=question) or ""
     seen: list[ScopeEntry] = []
-    async with registry.database.moment() as connection:
+    async with registry.database.moment(caller.reach) as connection:
         while True:
             position, found = await store.entries(
                 connection, tenant=tenant, after=after, level=level, territory=territory, limit=FETCH_ROWS

@@ -69,7 +69,7 @@ async def effective_values(chain: Chain, selection: Selection, *, caller: Caller
 async def _snapshot(chain: Chain, selection: Selection, *, caller: Caller, registry: Registry) -> Snapshot:
     """The snapshot, once every scope of the chain has let the caller in: a context is refused whole."""
     async with registry.database.connection() as connection:
-        snapshot = await store.snapshot(connection, chain, selection)
+        snapshot = await store.snapshot(connection, chain, selection, reach=caller.reach)
     if len(chain) > 1 and not snapshot.tenant_exists:
         raise NotFound
     for scope in chain:

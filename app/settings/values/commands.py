@@ -63,7 +63,9 @@ async def replace_value(
     registry: Registry,
 ) -> Done:
     """Put another value in the place of one."""
-    change = await _change_of(setting_id, registry, how="replace", value=value, metadata=metadata, if_match=if_match)
+    change = await _change_of(
+        setting_id, registry, caller=caller, how="replace", value=value, metadata=metadata, if_match=if_match
+    )
     return await apply_alone(change, caller=caller, registry=registry)
 
 
@@ -71,13 +73,13 @@ async def patch_value(
     setting_id: UUID, patch: dict[str, Any], *, if_match: str | None, caller: Caller, registry: Registry
 ) -> Done:
     """Change a value by a JSON merge patch on `{value, metadata}`."""
-    change = await _change_of(setting_id, registry, how="patch", value=patch, if_match=if_match)
+    change = await _change_of(setting_id, registry, caller=caller, how="patch", value=patch, if_match=if_match)
     return await apply_alone(change, caller=caller, registry=registry)
 
 
 async def unset_value(setting_id: UUID, *, if_match: str | None, caller: Caller, registry: Registry) -> Done:
     """Remove a value, so that a more general one holds."""
-    change = await _change_of(setting_id, registry, how="unset", if_match=if_match)
+    change = await _change_of(setting_id, registry, caller=caller, how="unset", if_match=if_match)
     return await apply_alone(change, caller=caller, registry=registry)
 
 
@@ -93,7 +95,7 @@ async def apply_batch(
     _require_distinct(batch.changes)
 
     async def work() -> Outcome:
-        async with registry.database.transaction() as tx:
+        async with registry.database.transaction(caller.reach) as tx:
             return await _apply_batch(tx, batch, render=render, caller=caller, registry=registry)
 
     try:
@@ -149,10 +151,10 @@ def _require_distinct(changes: Sequence[Change]) -> None:
             raise Refused(detail, errors=[Violation(pointer=pointer, code="duplicate", detail=detail, index=index)])
 
 
-async def _change_of(setting_id: UUID, registry: Registry, **members: Any) -> Change:
+async def _change_of(setting_id: UUID, registry: Registry, *, caller: Caller, **members: Any) -> Change:
     """The change of a value that was named by its id. Raises NotFound when nothing has it."""
     async with registry.database.connection() as connection:
-        found = await store.by_id(connection, setting_id)
+        found = await store.by_id(connection, setting_id, reach=caller.reach)
     if found is None:
         raise NotFound
     return Change(scope=found.value.scope, key=found.value.key, setting_id=setting_id, **members)

@@ -25,14 +25,14 @@ async def value_at(scope: Scope, key: str, *, caller: Caller, registry: Registry
     if not is_key(key):
         raise NotFound
     async with registry.database.connection() as connection:
-        found = await store.at(connection, scope, key)
+        found = await store.at(connection, scope, key, reach=caller.reach)
     return _readable(found, caller=caller, registry=registry)
 
 
 async def value_by_id(setting_id: UUID, *, caller: Caller, registry: Registry) -> Found:
     """The value with this id. Raises NotFound when there is none, or none to be seen."""
     async with registry.database.connection() as connection:
-        found = await store.by_id(connection, setting_id)
+        found = await store.by_id(connection, setting_id, reach=caller.reach)
     return _readable(found, caller=caller, registry=registry)
 
 
@@ -43,7 +43,7 @@ async def values_at(
     question = f"settings/{scope.path}/{prefix}"
     after = after_cursor(cursor, question=question) or ""
     # What is set there is judged by where the scope lay at that moment: it may move between two statements.
-    async with registry.database.moment() as connection:
+    async with registry.database.moment(caller.reach) as connection:
         entries = await directory.facts_at(connection, [scope])
         facts = facts_of(scope, entries.get(scope.path, UNKNOWN))
         readable = _readable_sensitivities(scope, facts, caller=caller, registry=registry)
@@ -59,7 +59,7 @@ async def history(
     """Every version of a value, its removal too, newest first. Raises NotFound when there are none to be seen."""
     question = f"history/{setting_id}"
     before = _version_in(after_cursor(cursor, question=question))
-    async with registry.database.moment() as connection:
+    async with registry.database.moment(caller.reach) as connection:
         position, found = await store.history(connection, setting_id, before=before, limit=limit + 1)
         if not found:
             raise NotFound

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from app.domain.access import ScopeFacts
+from app.domain.access import Reach, ScopeFacts
 from app.domain.canonical import CanonicalJson
 from app.domain.definition import Sensitivity
 from app.domain.position import Position
@@ -45,16 +45,11 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 
 _COLUMNS = """v.id, v.tenant, v.level, v.scope_id, v.key, v.value, v.metadata, v.version, v.position, v.created_at,
     v.created_by, v.updated_at, v.updated_by"""
-_FOUND = f"""
-SELECT {SETTINGS_POSITION} AS feed_position, d.sensitivity, s.territory, s.owner, {_COLUMNS}
-FROM setting_value v
-JOIN setting_definition d ON d.key = v.key
-LEFT JOIN scope s ON s.scope_path = v.scope_path"""
-
+# Functions of the database, which set the reach and read in one round trip (migrations/…_row_level_security.py).
 # Index: setting_value_pkey.
-_BY_ID = f"{_FOUND} WHERE v.id = $1"
+_BY_ID = "SELECT * FROM setting_by_id($1, $2)"
 # Index: setting_value_by_scope.
-_AT = f"{_FOUND} WHERE v.scope_path = $1 AND v.key = $2"
+_AT = "SELECT * FROM setting_at($1, $2, $3)"
 # Index: setting_value_by_scope; a prefix is a range of keys, never a pattern.
 _PAGE = f"""
 SELECT {SETTINGS_POSITION} AS feed_position, ARRAY(
@@ -96,14 +91,14 @@ SELECT {SETTINGS_POSITION} AS feed_position, ARRAY(
     ORDER BY version DESC LIMIT $3) AS items"""
 
 
-async def by_id(connection: Connection, setting_id: UUID) -> Found | None:
+async def by_id(connection: Connection, setting_id: UUID, *, reach: Reach) -> Found | None:
     """The value with this id."""
-    return _found(await connection.fetchrow(_BY_ID, setting_id))
+    return _found(await connection.fetchrow(_BY_ID, reach, setting_id))
 
 
-async def at(connection: Connection, scope: Scope, key: str) -> Found | None:
+async def at(connection: Connection, scope: Scope, key: str, *, reach: Reach) -> Found | None:
     """The value set for a key at a scope."""
-    return _found(await connection.fetchrow(_AT, scope.path, key))
+    return _found(await connection.fetchrow(_AT, reach, scope.path, key))
 
 
 async def page(
