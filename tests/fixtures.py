@@ -44,6 +44,8 @@ TABLES = (
     "event",
     "append_dedupe",
     "feed_head",
+    "audit_head",
+    "audit_record",
 )
 LIMIT = 20.0  # seconds to start or stop an application; it takes a few hundredths of one
 

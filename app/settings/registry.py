@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 
+from app.access.audit.record import Signature
 from app.access.gate import Gate
 from app.config import Config
 from app.domain.access import Principal, Reach, reach_of
@@ -31,6 +34,11 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     def reach(self) -> Reach:
         """Whose rows the database is to let this request touch."""
         return reach_of(self.principal)
+
+    def signature(self, registry: Registry, *, at: datetime) -> Signature:
+        """The caller as the audit names who made a change."""
+        version = registry.gate.policy.version
+        return Signature(principal=self.principal, at=at, request_id=self.request_id, policy_version=version)
 
     def author(self, clock: Clock) -> Author:
         """The caller as the author of a change that is made now."""

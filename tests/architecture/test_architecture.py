@@ -17,7 +17,7 @@ MODULES = sorted(path.relative_to(ROOT).as_posix() for path in APP.rglob("*.py")
 MAX_LINES = 400
 SQL = re.compile(r"^\s*(SELECT\s.*\bFROM\b|INSERT INTO|UPDATE \w+ SET|DELETE FROM|WITH \w+ AS)", re.DOTALL)
 WITH_SQL = re.compile(
-    r"^app/(log/.+|settings/.+/(store|idempotency)|kit/(migrations|least_power)|cli/commands/\w+|embedded/\w+)\.py$"
+    r"^app/(log/.+|access/.+/store|settings/.+/(store|idempotency)|kit/(migrations|least_power)|cli/commands/\w+|embedded/\w+)\.py$"
 )
 KNOWS_LITESTAR = {
     "app/main.py",

@@ -7,8 +7,10 @@ from typing import Any
 
 import msgspec
 
+from app.access.audit.append import write_down
+from app.access.audit.record import AuditedChange, masked
 from app.domain.access import Action, DefinitionResource
-from app.domain.canonical import canonical, plain
+from app.domain.canonical import CanonicalJson, canonical, plain
 from app.domain.combination import MergeStrategy
 from app.domain.definition import (
     Sensitivity,
@@ -86,6 +88,8 @@ async def put_definition(
             else:
                 definition = await _store(tx, definition, is_new=current is None, author=author)
                 position = definition.position
+                audited = _audited("definition.put", current, definition, position)
+                await write_down(tx, [audited], signature=caller.signature(registry, at=author.at))
         return PutOutcome(definition=definition, created=current is None, position=position)
 
     return await creating(work)
@@ -108,6 +112,8 @@ async def delete_definition(key: str, *, preconditions: Preconditions, caller: C
         fact = DefinitionDeleted(key=key, version=current.version)
         [position] = await append(tx, Feed.SETTINGS, [fact], author=author)
         await store.delete(tx, key)
+        audited = _audited("definition.delete", current, None, position)
+        await write_down(tx, [audited], signature=caller.signature(registry, at=author.at))
     return position
 
 
@@ -168,6 +174,37 @@ async def _all_values(tx: Connection, key: str) -> AsyncIterator[StoredValue]:
         for value in page:
             yield value
         after = page[-1].scope.path
+
+
+def _audited(
+    action: str, before: SettingDefinition | None, after: SettingDefinition | None, position: Position
+) -> AuditedChange:
+    either = before if after is None else after
+    assert either is not None  # noqa: S101 - one of the two is what was changed
+    return AuditedChange(
+        tenant=None,
+        action=action,
+        resource=f"definition/{either.key}",
+        version=either.version,
+        position=position,
+        before=None if before is None else _written(before),
+        after=None if after is None else _written(after),
+    )
+
+
+def _written(definition: SettingDefinition) -> CanonicalJson:
+    """All that was defined. A default is as sensitive as the values that take its place."""
+    default = masked(definition.default, definition.sensitivity)
+    return canonical(
+        {
+            "schema": definition.schema,
+            "default": None if default is None else plain(default),
+            "mergeStrategy": definition.merge_strategy.value,
+            "levels": [level.value for level in definition.levels],
+            "sensitivity": definition.sensitivity.value,
+            "deprecated": definition.deprecated,
+        }
+    )
 
 
 async def _store(tx: Connection, definition: SettingDefinition, *, is_new: bool, author: Author) -> SettingDefinition:

@@ -6,8 +6,10 @@ from typing import Any
 
 import msgspec
 
+from app.access.audit.append import write_down
+from app.access.audit.record import AuditedChange
 from app.domain.access import Action, ScopeFacts, ScopeResource, TenantResource, facts_of
-from app.domain.canonical import CanonicalJson
+from app.domain.canonical import CanonicalJson, canonical, plain
 from app.domain.errors import InUse, NotFound, Refused, Violation
 from app.domain.event import Feed, ScopeDescribed, ScopeForgotten, TenantRegistered, TenantRemoved
 from app.domain.position import Position
@@ -44,6 +46,8 @@ async def put_tenant(
             [position] = await append(tx, Feed.SETTINGS, [fact], author=author)
             tenant = Tenant(id=tenant_id, name=name, **_signed(current, version, position, author))
             await (store.insert_tenant if current is None else store.update_tenant)(tx, tenant)
+            audited = _audited_tenant("tenant.put", current, tenant, position)
+            await write_down(tx, [audited], signature=caller.signature(registry, at=author.at))
         return tenant, current is None
 
     return await creating(work)
@@ -67,6 +71,8 @@ async def delete_tenant(
         fact = TenantRemoved(tenant_id=tenant_id, version=current.version)
         [position] = await append(tx, Feed.SETTINGS, [fact], author=author)
         await store.delete_tenant(tx, tenant_id)
+        audited = _audited_tenant("tenant.delete", current, None, position)
+        await write_down(tx, [audited], signature=caller.signature(registry, at=author.at))
     return position
 
 
@@ -99,6 +105,8 @@ async def put_entry(
             signed = _signed(current, version, position, author)
             entry = ScopeEntry(scope=scope, facts=facts, attributes=attributes, **signed)
             await (store.insert_entry if current is None else store.update_entry)(tx, entry)
+            audited = _audited_entry("scope.put", current, entry, position)
+            await write_down(tx, [audited], signature=caller.signature(registry, at=author.at))
         return entry, current is None
 
     return await creating(work)
@@ -117,6 +125,8 @@ async def delete_entry(scope: Scope, *, preconditions: Preconditions, caller: Ca
         fact = ScopeForgotten(scope=scope, version=current.version)
         [position] = await append(tx, Feed.SETTINGS, [fact], author=author)
         await store.delete_entry(tx, scope)
+        audited = _audited_entry("scope.delete", current, None, position)
+        await write_down(tx, [audited], signature=caller.signature(registry, at=author.at))
     return position
 
 
@@ -129,6 +139,46 @@ def resource_of(scope: Scope, facts: ScopeFacts) -> ScopeResource:
         scope_id=scope.scope_id,
         territory=implied.territory,
         owner=implied.owner,
+    )
+
+
+def _audited_tenant(action: str, before: Tenant | None, after: Tenant | None, position: Position) -> AuditedChange:
+    either = before if after is None else after
+    assert either is not None  # noqa: S101 - one of the two is what was changed
+    return AuditedChange(
+        tenant=None,  # tenants come and go at the platform's word, so it is in the platform's chain
+        action=action,
+        resource=f"tenant/{either.id}",
+        version=either.version,
+        position=position,
+        before=None if before is None else canonical({"name": before.name}),
+        after=None if after is None else canonical({"name": after.name}),
+    )
+
+
+def _audited_entry(
+    action: str, before: ScopeEntry | None, after: ScopeEntry | None, position: Position
+) -> AuditedChange:
+    either = before if after is None else after
+    assert either is not None  # noqa: S101 - one of the two is what was changed
+    return AuditedChange(
+        tenant=either.scope.tenant,
+        action=action,
+        resource=f"scope/{either.scope.path}",
+        version=either.version,
+        position=position,
+        before=None if before is None else _written(before),
+        after=None if after is None else _written(after),
+    )
+
+
+def _written(entry: ScopeEntry) -> CanonicalJson:
+    return canonical(
+        {
+            "territory": entry.facts.territory,
+            "owner": entry.facts.owner,
+            "attributes": plain(entry.attributes),
+        }
     )
 
 

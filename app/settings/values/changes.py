@@ -16,6 +16,8 @@ from uuid import UUID
 
 import msgspec
 
+from app.access.audit.append import write_down
+from app.access.audit.record import AuditedChange, masked
 from app.domain.access import UNKNOWN, Action, ScopeFacts, facts_of, setting_at
 from app.domain.canonical import CanonicalJson, canonical
 from app.domain.definition import Sensitivity, SettingDefinition, check_value
@@ -88,7 +90,10 @@ async def apply(tx: Connection, changes: Sequence[Change], *, caller: Caller, re
     ground = await _lock(tx, changes)
     _judge_access(changes, ground, caller=caller, registry=registry)
     planned = _judge_content(changes, ground, author=author, max_value_bytes=registry.config.max_value_bytes)
-    return await _write(tx, planned, author=author)
+    done = await _write(tx, planned, author=author)
+    audited = [_audited(one, ground) for one in done]
+    await write_down(tx, audited, signature=caller.signature(registry, at=author.at))
+    return done
 
 
 async def judge_access(tx: Connection, changes: Sequence[Change], *, caller: Caller, registry: Registry) -> None:
@@ -270,6 +275,21 @@ async def _write(tx: Connection, planned: Sequence[tuple[Change, SettingValue]],
 def _fact(change: Change, value: SettingValue) -> ValueSet | ValueUnset:
     kind = ValueUnset if change.unsets else ValueSet
     return kind(setting_id=value.id, scope=value.scope, key=value.key, version=value.version)
+
+
+def _audited(done: Done, ground: Ground) -> AuditedChange:
+    change = done.change
+    sensitivity = ground.definitions[change.key].sensitivity
+    before = ground.current.get((change.scope, change.key))
+    return AuditedChange(
+        tenant=change.scope.tenant,
+        action="setting.unset" if change.unsets else "setting.set",
+        resource=f"setting/{change.scope.path}/{change.key}",
+        version=done.value.version,
+        position=done.position,
+        before=None if before is None else masked(before.value, sensitivity),
+        after=None if change.unsets else masked(done.value.value, sensitivity),
+    )
 
 
 def _version(done: Done) -> Version:
