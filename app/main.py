@@ -13,6 +13,7 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFou
 from redis.asyncio import Redis
 
 from app.access import http as access_http
+from app.access.audit import http as audit_http
 from app.access.authentication import Authenticator
 from app.access.gate import Gate
 from app.access.http import authenticated
@@ -46,6 +47,7 @@ HANDLERS = [
     *definitions_http.HANDLERS,
     *directory_http.HANDLERS,
     access_http.verify,
+    *audit_http.HANDLERS,
     *operations_http.HANDLERS,
 ]
 

@@ -121,3 +121,15 @@ allow(p: Principal, "read", e: ScopeEntry) if
 allow(p: Principal, action: String, _t: Tenant) if
     action in ["read", "write"] and
     "platform_admin" in p.roles;
+
+# ---- Audit: who changed what ---------------------------------------------------------------------------------------
+# An audit has:  tenant, which is "" for what belongs to no tenant. Nobody writes it: changes do.
+
+allow(p: Principal, "read", _a: AuditTrail) if
+    "platform_admin" in p.roles;
+
+# An admin answers for the changes in its tenant, an auditor asks about them.
+allow(p: Principal, "read", a: AuditTrail) if
+    role in ["admin", "auditor"] and
+    role in p.roles and
+    a.tenant = p.tenant;

@@ -27,6 +27,7 @@ from app.access.compiler.predicate import Predicate, predicate_of
 from app.access.compiler.self_test import cases, constants_of, differences
 from app.domain.access import (
     Action,
+    AuditResource,
     DefinitionResource,
     Principal,
     Resource,
@@ -43,6 +44,7 @@ _RESOURCES: dict[str, type] = {
     "Definition": DefinitionResource,
     "ScopeEntry": ScopeResource,
     "Tenant": TenantResource,
+    "AuditTrail": AuditResource,
 }
 # `cut` and negated rules mean different things to the VM and to its partial evaluator, and a missing attribute under
 # `not` grants; so neither is taken.

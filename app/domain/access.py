@@ -84,7 +84,13 @@ class TenantResource(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str
 
 
-Resource: TypeAlias = SettingResource | DefinitionResource | ScopeResource | TenantResource
+class AuditResource(msgspec.Struct, frozen=True, kw_only=True):
+    """The audit of a tenant; the empty one is that of what belongs to no tenant: READ."""
+
+    tenant: str
+
+
+Resource: TypeAlias = SettingResource | DefinitionResource | ScopeResource | TenantResource | AuditResource
 
 
 class ScopeFacts(msgspec.Struct, frozen=True, kw_only=True):

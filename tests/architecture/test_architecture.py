@@ -24,6 +24,7 @@ KNOWS_LITESTAR = {
     "app/kit/http.py",
     "app/kit/openapi.py",
     "app/kit/methods.py",
+    "app/access/audit/http.py",
     "app/access/http.py",
     "app/operations/http.py",
     "app/settings/directory/http.py",

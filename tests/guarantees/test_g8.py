@@ -110,6 +110,8 @@ CALLS: dict[str, Callable[[Target], list[Call]]] = {
         Call("GET", "/api/settings/effective", {**OF_ACME, **context})
         for context in ({"accountId": "target"}, {"accountId": "target", "keys": KEY}, {"userId": "alice"})
     ],
+    "listAudit": lambda _: [Call("GET", "/api/security/audit", OF_ACME)],
+    "verifyAudit": lambda _: [Call("GET", "/api/security/audit/verify", OF_ACME)],
     "getScope": lambda _: [Call("GET", "/api/scopes/ACCOUNT/target", OF_ACME)],
     "putScope": lambda it: [
         Call("PUT", "/api/scopes/ACCOUNT/target", OF_ACME, headers, {}) for headers in (CREATE, *_bases(it))

@@ -20,6 +20,7 @@ from app.access.polar import load_policy
 from app.config import Config
 from app.domain.access import (
     Action,
+    AuditResource,
     DefinitionResource,
     Principal,
     Resource,
@@ -76,9 +77,11 @@ def principal_of(attributes: dict[str, Any]) -> Principal:
 
 
 def resource_of(attributes: dict[str, Any]) -> Resource:
-    """A setting (`scope`), an entry of the directory (`entry`), a `definition` or a tenant (`tenantEntry`)."""
+    """A setting (`scope`), an entry of the directory (`entry`), a `definition`, `tenantEntry` or `audit`."""
     if "definition" in attributes:
         return DefinitionResource(sensitivity=Sensitivity(attributes["definition"]).rank)
+    if "audit" in attributes:
+        return AuditResource(tenant=attributes["audit"])
     if "tenantEntry" in attributes:
         return TenantResource(tenant=attributes["tenantEntry"])
     level = Level(attributes["scope"] if "scope" in attributes else attributes["entry"])
@@ -143,6 +146,7 @@ def test_the_tables_speak_of_every_role_level_and_class_of_resource() -> None:
         DefinitionResource,
         ScopeResource,
         TenantResource,
+        AuditResource,
     }
 
 
@@ -162,7 +166,8 @@ def vm(rules: list[str]) -> Oso:
     """Oso itself: faster to load than to compile, and these policies are asked little."""
     oso = Oso()
     classes = {"Setting": SettingResource, "Definition": DefinitionResource, "ScopeEntry": ScopeResource}
-    for name, class_ in {"Principal": Principal, "Tenant": TenantResource, **classes}.items():
+    others = {"Principal": Principal, "Tenant": TenantResource, "AuditTrail": AuditResource}
+    for name, class_ in {**others, **classes}.items():
         oso.register_class(class_, name=name)
     oso.load_str("\n".join(rules))
     return oso

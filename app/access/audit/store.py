@@ -7,15 +7,17 @@ from collections.abc import Sequence
 import msgspec
 
 from app.access.audit.record import Record
-from app.kit.database import Connection
+from app.kit.database import Connection, Row
 
 # A function of the database: it links the records in one round trip, with the chain's head locked to the commit.
 _APPEND = "SELECT audit_append($1, $2::text[])"
 # Index: audit_record_pkey.
 _PAGE = """
 SELECT tenant, sequence, body, hash FROM audit_record WHERE tenant = $1 AND sequence > $2 ORDER BY sequence LIMIT $3"""
+_NEWEST = """
+SELECT tenant, sequence, body, hash FROM audit_record WHERE tenant = $1 AND sequence < $2
+ORDER BY sequence DESC LIMIT $3"""
 _HEAD = "SELECT sequence, hash FROM audit_head WHERE tenant = $1"
-_CHAINS = "SELECT tenant FROM audit_head UNION SELECT DISTINCT tenant FROM audit_record ORDER BY tenant"
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,8 +34,12 @@ async def append(tx: Connection, tenant: str, bodies: Sequence[str]) -> None:
 
 async def page(connection: Connection, tenant: str, *, after: int, limit: int) -> list[Record]:
     """Records of a chain in order."""
-    rows = await connection.fetch(_PAGE, tenant, after, limit)
-    return [Record(tenant=row["tenant"], sequence=row["sequence"], body=row["body"], hash=row["hash"]) for row in rows]
+    return _records(await connection.fetch(_PAGE, tenant, after, limit))
+
+
+async def newest(connection: Connection, tenant: str, *, before: int, limit: int) -> list[Record]:
+    """Records of a chain before a place, newest first."""
+    return _records(await connection.fetch(_NEWEST, tenant, before, limit))
 
 
 async def head(connection: Connection, tenant: str) -> Head | None:
@@ -42,6 +48,5 @@ async def head(connection: Connection, tenant: str) -> Head | None:
     return None if row is None else Head(sequence=row["sequence"], hash=row["hash"])
 
 
-async def chains(connection: Connection) -> list[str]:
-    """The tenants that have a chain within reach; the platform's is the empty one."""
-    return [row["tenant"] for row in await connection.fetch(_CHAINS)]
+def _records(rows: Sequence[Row]) -> list[Record]:
+    return [Record(tenant=row["tenant"], sequence=row["sequence"], body=row["body"], hash=row["hash"]) for row in rows]

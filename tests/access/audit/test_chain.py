@@ -194,3 +194,31 @@ async def test_a_tenant_sees_its_own_chain_only(api: Api, db: Connection) -> Non
     assert seen["globex"] <= {"globex"}
     assert seen[""] == set()
     assert {"", "acme"} <= seen["*"]
+
+
+async def test_admins_and_auditors_read_their_own_tenants_audit_newest_first(api: Api) -> None:
+    await settle_some(api)
+
+    page = (await api.auditor.get("/api/security/audit", params={"limit": 2})).json()
+    rest = (await api.admin.get("/api/security/audit", params={"limit": 2, "cursor": page["next"]})).json()
+
+    sequences = [one["sequence"] for one in page["items"] + rest["items"]]
+    assert sequences == sorted(sequences, reverse=True)
+    assert len(set(sequences)) == 4
+    assert page["items"][0]["action"] == "setting.unset"
+    assert page["items"][0]["before"] == "light"
+    for stranger in (api.alice, api.manager, api.service, api.nobody):
+        problem(await stranger.get("/api/security/audit"), 404)
+    problem(await api.globex.get("/api/security/audit", params={"tenantId": "acme"}), 404)
+
+
+async def test_verifying_names_the_first_broken_record(api: Api, db: Connection) -> None:
+    await settle_some(api)
+    whole = (await api.auditor.get("/api/security/audit/verify")).json()
+
+    await db.execute("UPDATE audit_record SET body = body || ' ' WHERE tenant = 'acme' AND sequence = 2")
+
+    broken = (await api.auditor.get("/api/security/audit/verify")).json()
+    assert (whole["valid"], whole["brokenAt"], whole["tenantId"]) == (True, None, "acme")
+    assert (broken["valid"], broken["brokenAt"], broken["records"]) == (False, 2, 1)
+    assert (await api.platform.get("/api/security/audit/verify")).json()["valid"]
