@@ -198,7 +198,9 @@ def test_every_call_is_answered_as_documented(case: schemathesis.Case, credentia
     case.call_and_validate(headers=credential)
 
 
-def test_chains_of_calls_follow_the_links_and_are_answered_as_documented(url: str, credential: dict[str, str]) -> None:
+def test_chains_of_calls_follow_the_links_and_are_answered_as_documented(
+    url: str, credential: dict[str, str], counted_ids: CountedIds
+) -> None:
     statuses: Counter[int] = Counter()
     followed: Counter[str] = Counter()
 

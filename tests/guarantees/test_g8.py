@@ -16,11 +16,14 @@ from typing import Any, NamedTuple
 import httpx
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from app.access.gate import Gate
 from app.domain.access import EVERYWHERE, Principal
 from app.domain.errors import Forbidden, NotFound
 from app.kit.database import Connection
+from app.kit.http import ApiRequest
+from app.kit.problems import problem_of
 from app.settings import registry
 from tests.guarantees.state import everything
 from tests.world import CREATE, LEVELS, PRINCIPALS, SECRET, Api, make, place
@@ -261,8 +264,7 @@ async def test_strangers_are_answered_404_wherever_something_is_named(api: Api) 
         if operation in ABOUT_DEFINITIONS:
             continue
         for call, status, _, body in await answers(client, calls(target)):
-            expected = 200 if operation == "listScopes" else 404
-            assert status == expected, (call, body)
+            assert status == 404, (call, body)
 
 
 async def test_who_owns_the_target_is_no_stranger(api: Api) -> None:
@@ -326,6 +328,37 @@ def take_the_gate_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Gate, "require", lambda *_: None)
 
 
+def take_the_edge_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ApiRequest, "tenant_of", lambda it, named: it.user.tenant if named is None else named)
+
+
+def naming_a_tenant(openapi: dict[str, Any]) -> list[str]:
+    """The operations with a tenantId in query, path or body, as the OpenAPI document tells."""
+    schemas = openapi["components"]["schemas"]
+
+    def takes_one(part: Any) -> bool:
+        if isinstance(part, list):
+            return any(map(takes_one, part))
+        if not isinstance(part, dict):
+            return False
+        if "$ref" in part:
+            return takes_one(schemas[part["$ref"].rpartition("/")[2]])
+        return "tenantId" in part.get("properties", {}) or any(map(takes_one, part.values()))
+
+    return [
+        operation["operationId"]
+        for methods in openapi["paths"].values()
+        for operation in methods.values()
+        if {"tenantId", "tenant_id"} & {one["name"] for one in operation["parameters"]}
+        or takes_one(operation.get("requestBody"))
+    ]
+
+
+def absent(call: Call) -> bytes:
+    """What is answered for what is not there."""
+    return problem_of(NotFound(), path=call.path).body
+
+
 FOREIGN = [name for name, one in STRANGERS.items() if one.tenant != "acme" and one.roles]
 
 
@@ -356,11 +389,49 @@ async def test_row_level_security_alone_keeps_tenants_apart(
     assert await everything(db) == before
 
 
-async def test_without_both_locks_the_canary_is_out(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else the two above would prove nothing."""
+@pytest.mark.parametrize("who", FOREIGN)
+async def test_the_edge_alone_keeps_tenants_apart_where_one_is_named(
+    api: Api, db: Connection, openapi: dict[str, Any], monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    """Without the gate and without row-level security: what names a foreign tenant gets the bytes of what is absent."""
+    target = await settle_target(api, there=True)
+    before = await everything(db)
+    take_the_gate_away(monkeypatch)
+    take_row_level_security_away(monkeypatch)
+
+    with capture_logs() as logged:
+        for operation in naming_a_tenant(openapi):
+            for call, status, _, body in await answers(api.of(STRANGERS[who]), CALLS[operation](target)):
+                assert (status, body) == (404, absent(call)), (operation, call)
+    assert await everything(db) == before
+    assert CANARY not in str(logged)
+
+
+async def test_every_way_to_name_a_tenant_is_tried(openapi: dict[str, Any]) -> None:
+    named = naming_a_tenant(openapi)
+
+    assert {"getSetting", "createSetting", "applyBatch", "resolveSetting", "listAudit", "putTenant"} <= set(named)
+    for operation in named:
+        for call in CALLS[operation](Target("", "")):
+            body = msgspec.json.encode(call.body).decode()
+            assert "acme" in f"{dict(call.query)} {body}" or call.path.startswith("/api/tenants/"), call
+
+
+async def test_without_the_lock_at_the_edge_the_test_of_it_fails(
+    api: Api, db: Connection, openapi: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_the_edge_away(monkeypatch)
+
+    with pytest.raises(AssertionError):
+        await test_the_edge_alone_keeps_tenants_apart_where_one_is_named(api, db, openapi, monkeypatch, "globex admin")
+
+
+async def test_without_all_locks_the_canary_is_out(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the three above would prove nothing."""
     target = await settle_target(api, there=True)
     take_the_gate_away(monkeypatch)
     take_row_level_security_away(monkeypatch)
+    take_the_edge_away(monkeypatch)
 
     found = {
         operation

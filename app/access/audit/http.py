@@ -135,7 +135,7 @@ HANDLERS = [list_audit, verify_audit]
 
 def _tenant_of(request: ApiRequest, params: AuditQuery) -> str:
     """Whose chain is asked for, once the gate has let the caller see it."""
-    tenant = params.tenant_id or request.user.tenant or PLATFORM
+    tenant = request.tenant_of(params.tenant_id) or PLATFORM
     gate = cast(Gate, request.app.state.registry.gate)
     gate.require(request.user, Action.READ, AuditResource(tenant=tenant))
     return tenant

@@ -131,6 +131,7 @@ async def list_tenants(request: ApiRequest, params: PageQuery) -> Response[bytes
 )
 async def put_tenant(request: ApiRequest, tenant_id: str, data: TenantBody) -> Response[bytes]:
     """Creates with `If-None-Match: *`, changes with `If-Match`."""
+    request.tenant_of(tenant_id)
     tenant, created = await commands.put_tenant(
         tenant_id,
         name=data.name if data.name is not None else tenant_id,
@@ -160,6 +161,7 @@ async def put_tenant(request: ApiRequest, tenant_id: str, data: TenantBody) -> R
 )
 async def delete_tenant(request: ApiRequest, tenant_id: str) -> Response[bytes]:
     """Refused with the count while anything of the tenant is left."""
+    request.tenant_of(tenant_id)
     position = await commands.delete_tenant(
         tenant_id, preconditions=_preconditions(request), caller=caller_of(request), registry=registry_of(request)
     )
@@ -175,7 +177,7 @@ async def delete_tenant(request: ApiRequest, tenant_id: str) -> Response[bytes]:
         summary="Scopes of a tenant that the directory knows",
         query=ScopesQuery,
         answer=Page[ScopeView],
-        errors=(412,),
+        errors=(404, 412),
         headers=(MIN_POSITION,),
         conditional=True,
     ),
@@ -281,7 +283,7 @@ def _preconditions(request: ApiRequest) -> Preconditions:
 
 
 def _tenant_of(request: ApiRequest, named: str | None) -> str:
-    tenant = named if named is not None else request.user.tenant
+    tenant = request.tenant_of(named)
     if tenant is None:
         detail = "You belong to no tenant; name one with tenantId."
         raise Malformed(detail, errors=[Violation(pointer="/query/tenantId", code="required", detail=detail)])

@@ -132,8 +132,7 @@ HANDLERS = [resolve_setting, effective_settings]
 
 
 def _chain(request: ApiRequest, context: Context) -> Chain:
-    if context.tenant_id is None and request.user.tenant is not None:
-        context = msgspec.structs.replace(context, tenant_id=request.user.tenant)
+    context = msgspec.structs.replace(context, tenant_id=request.tenant_of(context.tenant_id))
     with pointing_into_query():
         return chain_of(context)
 

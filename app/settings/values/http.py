@@ -299,8 +299,7 @@ HANDLERS = [
 
 
 def _scope(request: ApiRequest, level: Level, scope_id: str | None, tenant_id: str | None) -> Scope:
-    tenant = tenant_id if tenant_id is not None else request.user.tenant
-    return scope_of(level, tenant=tenant, scope_id=scope_id)
+    return scope_of(level, tenant=request.tenant_of(tenant_id), scope_id=scope_id)
 
 
 def _scope_in_query(request: ApiRequest, params: PlaceQuery | ListQuery) -> Scope:
