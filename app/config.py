@@ -8,14 +8,18 @@ is read from `SETPOINT_<FIELD>`; a bad value or an unknown `SETPOINT_` name is r
 from __future__ import annotations
 
 import difflib
+import ipaddress
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, get_args, get_type_hints
+from typing import Annotated, Literal, TypeAlias, get_args, get_type_hints
 
 import msgspec
 
 PREFIX = "SETPOINT_"
 CLIENT_NAMES = ("url", "token")  # what the command line reads to find a node and to sign in there; no node needs them
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
@@ -43,6 +47,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     redis_timeout_seconds: Seconds = 0.05  # redis-py waits 5 s, eleven times, if left alone; PostgreSQL answers sooner
     min_position_wait_seconds: Seconds = 0.25  # API.md: the longest a read waits for Setpoint-Min-Position
 
+    allowed_hosts: str | None = None  # names in Host that are answered, with commas; None: a proxy may see to it
+    trusted_proxies: str | None = None  # networks whose X-Forwarded-* are believed, with commas; None: anybody lies
+
     max_body_bytes: Positive = 1_048_576  # 1 MiB; a batch of 1,000 ordinary operations is about 150 KiB
     max_value_bytes: Positive = 65_536  # 64 KiB of canonical JSON per value
     max_batch_operations: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1_000  # each is locked until the commit
@@ -64,6 +71,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     def data_path(self) -> Path:
         """The data folder as an absolute path."""
         return Path(self.data_dir).expanduser().absolute()
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The names that Host may give; `.example.com` for all below example.com. Raises ValueError."""
+        return tuple(_host(one) for one in _list(self.allowed_hosts))
+
+    @property
+    def proxies(self) -> tuple[Network, ...]:
+        """The networks of the proxies that are believed. Raises ValueError."""
+        return tuple(ipaddress.ip_network(one) for one in _list(self.trusted_proxies))
 
     @property
     def policies_path(self) -> Path:
@@ -89,6 +106,7 @@ def read_config(environment: Mapping[str, str]) -> tuple[Config, list[str]]:
     known = {name: value for name, value in given.items() if name in fields}
     config = _convert(known)
     _check_together(config)
+    _check_lists(config)
     return config, warnings
 
 
@@ -113,6 +131,24 @@ def _check_together(config: Config) -> None:
         raise ConfigError(
             f"nobody could sign in: {PREFIX}LOCAL_ISSUER is off and no {PREFIX}JWT_ISSUER is set. Set one of them."
         )
+
+
+def _check_lists(config: Config) -> None:
+    for field, read in (("allowed_hosts", "hosts"), ("trusted_proxies", "proxies")):
+        try:
+            getattr(config, read)
+        except ValueError as error:
+            raise ConfigError(f"{PREFIX}{field.upper()} cannot be used: {error}.") from error
+
+
+def _list(text: str | None) -> list[str]:
+    return [one.strip() for one in (text or "").split(",") if one.strip()]
+
+
+def _host(text: str) -> str:
+    if not re.fullmatch(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]", text.lower()):
+        raise ValueError(f"{text!r} is no host name; write example.com, *.example.com, 192.0.2.1 or [2001:db8::1]")
+    return text.lower().removeprefix("*")
 
 
 def _unknown(name: str, fields: tuple[str, ...]) -> str:

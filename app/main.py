@@ -25,11 +25,13 @@ from app.kit import asgi, openapi
 from app.kit.clock import Clock, utc_now
 from app.kit.database import Database, open_database
 from app.kit.edge import edge
+from app.kit.hosts import Hosts
 from app.kit.http import ApiRequest
 from app.kit.least_power import require_least_power
 from app.kit.logs import configure_logs
 from app.kit.methods import Methods, answering_options
 from app.kit.problems import MethodNotAllowed, problem_of
+from app.kit.proxies import Proxies
 from app.kit.redis_client import open_redis
 from app.operations import http as operations_http
 from app.operations.health import Health
@@ -111,7 +113,8 @@ def create_app(config: Config, *, clock: Clock = utc_now) -> asgi.App:
     app.state.config = config
     app.state.methods = Methods(handlers)
     routed = answering_options(cast(asgi.App, app), methods=app.state.methods)
-    return edge(authenticated(routed, authenticator=authenticator))
+    door = authenticated(routed, authenticator=authenticator)
+    return edge(door, hosts=Hosts(config.hosts), proxies=Proxies(config.proxies))
 
 
 async def _redis(stack: AsyncExitStack, config: Config) -> Redis | None:

@@ -148,3 +148,13 @@ def test_paths_are_absolute_and_know_the_home_folder(monkeypatch: pytest.MonkeyP
 
 def test_without_a_policies_folder_the_shipped_ones_are_used() -> None:
     assert (Config().policies_path / "setpoint.polar").is_file()
+
+
+@pytest.mark.parametrize("name", ["http://a.example", "a.example:80", "*", "*.", "a b", "*a.example", "a.*.b", "a..b"])
+def test_a_name_that_is_no_host_is_said_in_one_sentence(name: str) -> None:
+    assert "SETPOINT_ALLOWED_HOSTS cannot be used" in refusal(ALLOWED_HOSTS=f"b.example, {name}")
+
+
+@pytest.mark.parametrize("network", ["10.0.0.1/8", "proxy.example", "10.0.0.0/33", "10.0.0"])
+def test_what_is_no_network_is_said_in_one_sentence(network: str) -> None:
+    assert "SETPOINT_TRUSTED_PROXIES cannot be used" in refusal(TRUSTED_PROXIES=f"192.0.2.1, {network}")

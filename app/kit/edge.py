@@ -9,15 +9,17 @@ Litestar because Litestar's own middleware never sees what matches no route.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
 from app.domain.errors import Malformed, SetpointError, Violation
 from app.kit import asgi
 from app.kit.clock import new_id
+from app.kit.hosts import Hosts
 from app.kit.logs import get_logger
 from app.kit.problems import InternalError, NotAcceptable, TooLarge, UnsupportedMediaType
+from app.kit.proxies import Proxies
 
 MAX_HEADER_BYTES = 32_768  # all names and values together; a JWT of 8 KiB leaves plenty
 MAX_TARGET_BYTES = 16_384  # path and query; a bulk read names 1,000 keys in less, or uses a prefix
@@ -29,7 +31,10 @@ SECURITY_HEADERS = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
 )
-_SET_HERE = {name for name, _ in SECURITY_HEADERS} | {b"server", b"x-request-id"}
+HSTS = (b"strict-transport-security", b"max-age=31536000")  # a year; only behind TLS, where browsers heed it
+_SET_HERE = {name for name, _ in (*SECURITY_HEADERS, HSTS)} | {b"server", b"x-request-id"}
+
+_PROBED = re.compile(r"/api/health(/live|/ready)?/?")  # asked by address, by whatever watches a node; tells no secrets
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -38,26 +43,37 @@ _ACCEPTED = ("*/*", "application/*", "application/json", "application/problem+js
 _log = get_logger()
 
 
-def edge(app: asgi.App) -> asgi.App:
-    """The application with everything around it that holds for all of HTTP."""
+def edge(app: asgi.App, *, hosts: Hosts | None = None, proxies: Proxies | None = None) -> asgi.App:
+    """The application with everything around it that holds for all of HTTP; without hosts it answers to any name."""
+    house = _House(hosts=hosts or Hosts(), proxies=proxies or Proxies())
 
     async def wrapped(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         if scope["type"] != "http":
             await app(scope, receive, send)
             return
-        await _answer(app, scope, receive, send)
+        await _answer(app, scope, receive, send, house=house)
 
     return wrapped
 
 
-async def _answer(app: asgi.App, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+class _House(NamedTuple):
+    """What is ours: the names that we answer to, and the proxies in front of us."""
+
+    hosts: Hosts
+    proxies: Proxies
+
+
+async def _answer(app: asgi.App, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send, *, house: _House) -> None:
     request_id = _request_id(scope)
-    scope.setdefault("state", {})["request_id"] = request_id.decode()
-    answer = _Answer(send, request_id=request_id, head=scope["method"] == "HEAD")
+    origin = house.proxies.origin_of(scope)
+    scope.setdefault("state", {}).update(request_id=request_id.decode(), client=origin.client)
+    answer = _Answer(send, request_id=request_id, head=scope["method"] == "HEAD", secure=origin.secure)
     structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(request_id=request_id.decode(), **_trace(scope))
+    structlog.contextvars.bind_contextvars(request_id=request_id.decode(), client=origin.client, **_trace(scope))
     try:
         _require_sane(scope)
+        if not _PROBED.fullmatch(scope["path"]):
+            house.hosts.require(origin.host)
         if answer.head:
             scope["method"] = "GET"
         await app(scope, receive, answer.send)
@@ -71,9 +87,9 @@ async def _answer(app: asgi.App, scope: asgi.Scope, receive: asgi.Receive, send:
 class _Answer:
     """One answer on its way out: adds headers, drops the body of a HEAD, and knows whether it has begun."""
 
-    def __init__(self, send: asgi.Send, *, request_id: bytes, head: bool) -> None:
+    def __init__(self, send: asgi.Send, *, request_id: bytes, head: bool, secure: bool) -> None:
         self._send = send
-        self._request_id = request_id
+        self._own = ((b"x-request-id", request_id), *SECURITY_HEADERS, *((HSTS,) if secure else ()))
         self._begun = False
         self.head = head
 
@@ -96,7 +112,7 @@ class _Answer:
 
     def _headers(self, headers: Any) -> list[tuple[bytes, bytes]]:
         kept = [(name, value) for name, value in headers if name.lower() not in _SET_HERE]
-        return [*kept, (b"x-request-id", self._request_id), *SECURITY_HEADERS]
+        return [*kept, *self._own]
 
 
 def _request_id(scope: asgi.Scope) -> bytes:

@@ -38,6 +38,12 @@ class NotAcceptable(SetpointError):
     code = "not-acceptable"
 
 
+class HostNotAllowed(Malformed):
+    """The Host of this request is none of ours."""
+
+    code = "host-not-allowed"
+
+
 class MethodNotAllowed(SetpointError):
     """This method is not allowed here."""
 

@@ -12,7 +12,8 @@ from structlog.testing import capture_logs
 
 from app.domain.errors import Forbidden, PreconditionFailed, Unauthenticated, Unavailable
 from app.kit import asgi
-from app.kit.edge import MAX_HEADER_BYTES, MAX_TARGET_BYTES, SECURITY_HEADERS, edge
+from app.kit.edge import HSTS, MAX_HEADER_BYTES, MAX_TARGET_BYTES, SECURITY_HEADERS, edge
+from app.kit.hosts import Hosts
 from app.kit.problems import InternalError
 
 Headers = list[tuple[bytes, bytes]]
@@ -69,6 +70,8 @@ def ask(
     path: str = "/api/settings",
     query: bytes = b"",
     headers: Headers | None = None,
+    scheme: str = "http",
+    hosts: Hosts | None = None,
 ) -> Answer:
     sent: list[asgi.Message] = []
 
@@ -79,8 +82,9 @@ def ask(
         sent.append(message)
 
     scope = {"type": "http", "method": method, "path": path, "query_string": query, "headers": headers or []}
+    scope["scheme"] = scheme
     try:
-        asyncio.run(edge(app)(scope, receive, send))
+        asyncio.run(edge(app, hosts=hosts)(scope, receive, send))
     finally:
         ask.sent = sent  # type: ignore[attr-defined]
     return Answer(sent)
@@ -281,6 +285,25 @@ def test_two_hosts_are_malformed() -> None:
     assert ask(answering(), headers=[(b"host", b"a")]).status == 200
 
 
+def test_a_foreign_host_is_refused_but_for_those_who_watch_the_node() -> None:
+    named = [(b"host", b"elsewhere")]
+    hosts = Hosts(("setpoint.example",))
+
+    assert ask(answering(), headers=named, hosts=hosts).code == "host-not-allowed"
+    assert ask(answering(), headers=[], hosts=hosts).status == 400
+    assert ask(answering(), headers=[(b"host", b"setpoint.example")], hosts=hosts).status == 200
+    for path in ("/api/health", "/api/health/live", "/api/health/ready"):
+        assert ask(answering(), path=path, headers=named, hosts=hosts).status == 200
+    for path in ("/api/health/x", "/api/healthy", "/x/api/health", "/schema/openapi.json"):
+        assert ask(answering(), path=path, headers=named, hosts=hosts).status == 400
+
+
+def test_browsers_are_told_to_stay_with_tls_where_there_is_tls() -> None:
+    assert HSTS not in ask(answering(headers=[(b"Strict-Transport-Security", b"max-age=0")])).raw
+    assert HSTS in ask(answering(), scheme="https").raw
+    assert HSTS in ask(raising(Forbidden()), scheme="https").raw
+
+
 @pytest.mark.parametrize("codings", [[b"gzip"], [b"br"], [b""], [b"identity", b"gzip"], [b"identity", b"identity"]])
 def test_an_encoded_body_is_not_understood(codings: list[bytes]) -> None:
     app = answering()
@@ -349,4 +372,4 @@ def test_log_lines_carry_the_trace_and_the_request(traceparent: list[bytes], exp
     headers = [(b"x-request-id", b"r-1"), *((b"traceparent", value) for value in traceparent)]
     ask(app, headers=headers)
 
-    assert bound == {"request_id": "r-1", **expected}
+    assert bound == {"request_id": "r-1", "client": "", **expected}

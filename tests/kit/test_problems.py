@@ -40,6 +40,7 @@ from app.kit.problems import (
 # What docs/http.md lists.
 CODES = {
     "malformed": 400,
+    "host-not-allowed": 400,
     "unauthenticated": 401,
     "forbidden": 403,
     "not-found": 404,
