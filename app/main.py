@@ -111,6 +111,7 @@ def create_app(config: Config, *, clock: Clock = utc_now) -> asgi.App:
         logging_config=None,
     )
     app.state.config = config
+    app.state.clock = clock
     app.state.methods = Methods(handlers)
     routed = answering_options(cast(asgi.App, app), methods=app.state.methods)
     door = authenticated(routed, authenticator=authenticator)

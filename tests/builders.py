@@ -8,7 +8,17 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from app.domain.access import DefinitionResource, Principal, ScopeFacts, SettingResource, facts_of, setting_at
+from app.access.caller import Caller
+from app.domain.access import (
+    Circumstances,
+    DefinitionResource,
+    Principal,
+    ScopeFacts,
+    SettingResource,
+    circumstances_at,
+    facts_of,
+    setting_at,
+)
 from app.domain.canonical import canonical
 from app.domain.combination import MergeStrategy
 from app.domain.definition import ResolutionRule, Sensitivity, SettingDefinition
@@ -83,6 +93,14 @@ def principal(**changes: Any) -> Principal:
     """Alice, whom no role allows anything."""
     fields: dict[str, Any] = {"id": "alice", "tenant": "acme"}
     return Principal(**(fields | changes))
+
+
+NOW = circumstances_at(AT)
+
+
+def caller(somebody: Principal | None = None, *, circumstances: Circumstances = NOW) -> Caller:
+    """Somebody who asks now, for no reason."""
+    return Caller(principal=somebody or principal(), request_id="r-1", circumstances=circumstances)
 
 
 def setting_resource(

@@ -147,7 +147,7 @@ def test_paths_are_absolute_and_know_the_home_folder(monkeypatch: pytest.MonkeyP
 
 
 def test_without_a_policies_folder_the_shipped_ones_are_used() -> None:
-    assert (Config().policies_path / "setpoint.polar").is_file()
+    assert (Config().policies_path / "settings.polar").is_file()
 
 
 @pytest.mark.parametrize("name", ["http://a.example", "a.example:80", "*", "*.", "a b", "*a.example", "a.*.b", "a..b"])

@@ -15,11 +15,12 @@ from typing import Any, cast
 
 import msgspec
 
+from app.access.caller import Caller
 from app.access.gate import Gate
 from app.access.local_key import ensure_local_key, sign
 from app.access.polar import load_policy
 from app.config import Config
-from app.domain.access import EVERYWHERE, Principal, ScopeFacts
+from app.domain.access import EVERYWHERE, Principal, ScopeFacts, circumstances_at
 from app.domain.canonical import canonical
 from app.domain.definition import Sensitivity
 from app.domain.errors import PreconditionFailed
@@ -31,7 +32,7 @@ from app.settings.definitions.http import DefinitionBody
 from app.settings.definitions.importing import definitions_in
 from app.settings.directory.commands import Preconditions, put_entry, put_tenant
 from app.settings.directory.store import lock_tenants
-from app.settings.registry import Caller, Registry
+from app.settings.registry import Registry
 from app.settings.values.changes import Change
 from app.settings.values.commands import Batch, apply_batch
 
@@ -40,7 +41,9 @@ TOKEN_LIFE = timedelta(hours=12)  # long enough for a day of trying things out
 
 _CREATE = Preconditions(if_none_match="*")
 _SEEDER = Caller(
-    principal=Principal(id="demo", roles=("platform_admin",), clearance=Sensitivity.SECRET.rank), request_id="demo"
+    principal=Principal(id="demo", roles=("platform_admin",), clearance=Sensitivity.SECRET.rank),
+    request_id="demo",
+    circumstances=circumstances_at(utc_now()),
 )
 
 

@@ -18,7 +18,7 @@ from granian.log import LogLevels
 from granian.server.mp import MPServer
 
 from app.access.local_key import LocalKeyError
-from app.access.polar import PolicyError
+from app.access.policy import PolicyError
 from app.config import Config
 from app.kit.orphans import end_with_parent
 

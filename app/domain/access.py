@@ -8,6 +8,7 @@ the absence of an attribute for a grant.
 from __future__ import annotations
 
 import enum
+from datetime import UTC, datetime
 from typing import Literal, NewType, TypeAlias
 
 import msgspec
@@ -26,6 +27,23 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     territories: tuple[str, ...] = ()
     accounts: tuple[str, ...] = ()
     clearance: int = Sensitivity.INTERNAL.rank  # rank of the highest sensitivity it is trusted with
+    scopes: tuple[str, ...] = ()  # what its credential is good for, in OAuth's sense of the word
+    scoped: bool = False  # whether the credential is good for its scopes only
+
+
+class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds when somebody asks, whoever it is (NIST SP 800-162: environment conditions). Times are UTC."""
+
+    hour: int  # 0 to 23
+    minute: int  # 0 to 59
+    weekday: int  # 1 Monday to 7 Sunday
+    override_reason: str | None = None  # why a manager reaches into another territory, in the caller's words
+
+
+def circumstances_at(moment: datetime, *, override_reason: str | None = None) -> Circumstances:
+    """The circumstances of a moment, which is aware."""
+    utc = moment.astimezone(UTC)
+    return Circumstances(hour=utc.hour, minute=utc.minute, weekday=utc.isoweekday(), override_reason=override_reason)
 
 
 Reach = NewType("Reach", str)
@@ -49,6 +67,7 @@ class Action(enum.StrEnum):
     RESOLVE = "resolve"  # use an effective value, without seeing where it was set
     READ = "read"
     WRITE = "write"
+    ASSERT = "assert"  # be believed about the attributes of others
 
 
 class SettingResource(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +109,103 @@ class AuditResource(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str
 
 
-Resource: TypeAlias = SettingResource | DefinitionResource | ScopeResource | TenantResource | AuditResource
+class ApiKeyResource(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key, or the revocation of credentials: READ, WRITE. The empty tenant is that of platform admins."""
+
+    tenant: str
+    owner: str
+
+
+class EventResource(msgspec.Struct, frozen=True, kw_only=True):
+    """A business event: READ, WRITE (publish). The empty tenant is nobody's."""
+
+    tenant: str
+    type: str
+    aggregate_type: str
+
+
+class PolicyResource(msgspec.Struct, frozen=True, kw_only=True):
+    """The policy itself: READ."""
+
+
+class OperationsResource(msgspec.Struct, frozen=True, kw_only=True):
+    """How the service is doing: READ; what tunes it: WRITE. The empty tenant is all of it."""
+
+    tenant: str
+
+
+class DecisionPointResource(msgspec.Struct, frozen=True, kw_only=True):
+    """What decides for others (AuthZEN): READ asks about others than oneself, ASSERT is believed about them."""
+
+    tenant: str
+
+
+Resource: TypeAlias = (
+    SettingResource
+    | DefinitionResource
+    | ScopeResource
+    | TenantResource
+    | AuditResource
+    | ApiKeyResource
+    | EventResource
+    | PolicyResource
+    | OperationsResource
+    | DecisionPointResource
+)
+
+# What can be asked of each class, and all that can be: no policy is asked anything else.
+ACTIONS: dict[type, tuple[Action, ...]] = {
+    SettingResource: (Action.RESOLVE, Action.READ, Action.WRITE),
+    DefinitionResource: (Action.READ, Action.WRITE),
+    ScopeResource: (Action.READ, Action.WRITE),
+    TenantResource: (Action.READ, Action.WRITE),
+    AuditResource: (Action.READ,),
+    ApiKeyResource: (Action.READ, Action.WRITE),
+    EventResource: (Action.READ, Action.WRITE),
+    PolicyResource: (Action.READ,),
+    OperationsResource: (Action.READ, Action.WRITE),
+    DecisionPointResource: (Action.READ, Action.ASSERT),
+}
+
+
+class Access(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that was seen or refused and that the audit should know of."""
+
+    outcome: Literal["denied", "read", "overridden"]
+    action: str
+    resource: str  # as `described` says it
+    tenant: str | None  # whose thing it is
+    reason: str | None = None  # the caller's words, of an override
+
+
+def described(resource: Resource) -> str:
+    """A resource in one line, for people: `setting ACCOUNT/acme/a-1`."""
+    match resource:
+        case SettingResource(level=level, tenant=tenant, scope_id=scope_id):
+            return f"setting {_path(level, tenant, scope_id)}"
+        case ScopeResource(level=level, tenant=tenant, scope_id=scope_id):
+            return f"scope {_path(level, tenant, scope_id)}"
+        case EventResource(tenant=tenant, type=type_):
+            return f"event {tenant}/{type_}"
+        case DefinitionResource() | PolicyResource():
+            return _NAMES[type(resource)]
+        case _:
+            return f"{_NAMES[type(resource)]} {resource.tenant}"
+
+
+_NAMES: dict[type, str] = {
+    DefinitionResource: "definition",
+    PolicyResource: "policy",
+    OperationsResource: "operations",
+    TenantResource: "tenant",
+    AuditResource: "audit",
+    ApiKeyResource: "api-key",
+    DecisionPointResource: "decision-point",
+}
+
+
+def _path(level: str, tenant: str | None, scope_id: str) -> str:
+    return Scope(Level(level), tenant, scope_id).path
 
 
 class ScopeFacts(msgspec.Struct, frozen=True, kw_only=True):

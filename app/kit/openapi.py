@@ -60,6 +60,10 @@ _HEADERS_IN: dict[str, tuple[str, dict[str, Any]]] = {
         "Makes a retry answer as the first time.",
         {"type": "string", "minLength": 1, "maxLength": 255},
     ),
+    "Setpoint-Override-Reason": (
+        "Why you reach into another territory, if your role may; the audit keeps it.",
+        {"type": "string", "minLength": 1, "maxLength": 500, "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"},
+    ),
     "Setpoint-Min-Position": (
         "Answer from this position or a later one, or not at all.",
         {"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
@@ -72,6 +76,8 @@ _HEADERS_OUT: dict[str, tuple[str, dict[str, Any]]] = {
     "Link": ("The next page, if there is one (RFC 8288).", _TEXT),
     "Idempotency-Replayed": ("Present and `true` when this is the answer of an earlier request.", _TEXT),
 }
+
+_OVERRIDABLE = ("Settings", "Effective values")  # what managers may reach in other territories, with a reason
 
 # Each operation with a tag leads back to itself: asked for with the tag it gave, it answers 304.
 _HAVING_IT = {"header.If-None-Match": "$response.header.ETag"}
@@ -273,6 +279,8 @@ def _query_parameters(query: type[msgspec.Struct] | None, config: Config) -> lis
 
 def _header_parameters(operation: Operation) -> list[dict[str, Any]]:
     headers = {name: _HEADERS_IN[name] for name in operation.headers}
+    if operation.tag in _OVERRIDABLE:
+        headers["Setpoint-Override-Reason"] = _HEADERS_IN["Setpoint-Override-Reason"]
     if operation.conditional:
         headers["If-None-Match"] = _IF_NONE_MATCH
     return [

@@ -6,7 +6,7 @@ from typing import cast
 
 from app.kit.http import ApiRequest
 from app.log.position import reached
-from app.settings.registry import Caller, Registry
+from app.settings.registry import Registry
 
 MIN_POSITION = "Setpoint-Min-Position"  # the header that every read of the registry takes
 
@@ -21,8 +21,3 @@ async def reach_position(request: ApiRequest) -> None:
     registry = registry_of(request)
     wait_seconds = registry.config.min_position_wait_seconds
     await reached(request.min_position(), database=registry.database, wait_seconds=wait_seconds)
-
-
-def caller_of(request: ApiRequest) -> Caller:
-    """Who sent the request."""
-    return Caller(principal=request.user, request_id=request.scope["state"]["request_id"])

@@ -1,4 +1,4 @@
-"""What every use case of the registry works with, and on whose behalf."""
+"""What every use case of the registry works with."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from datetime import datetime
 import msgspec
 
 from app.access.audit.record import Signature
+from app.access.caller import Caller
 from app.access.gate import Gate
 from app.config import Config
-from app.domain.access import Principal, Reach, reach_of
 from app.kit.clock import Clock
 from app.kit.database import Database
-from app.log.append import Author
 
 
 class Registry(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,23 +22,6 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     config: Config
 
-
-class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks, and in which request."""
-
-    principal: Principal
-    request_id: str
-
-    @property
-    def reach(self) -> Reach:
-        """Whose rows the database is to let this request touch."""
-        return reach_of(self.principal)
-
-    def signature(self, registry: Registry, *, at: datetime) -> Signature:
-        """The caller as the audit names who made a change."""
-        version = registry.gate.policy.version
-        return Signature(principal=self.principal, at=at, request_id=self.request_id, policy_version=version)
-
-    def author(self, clock: Clock) -> Author:
-        """The caller as the author of a change that is made now."""
-        return Author(id=self.principal.id, at=clock(), correlation_id=self.request_id)
+    def signature(self, caller: Caller, *, at: datetime) -> Signature:
+        """How the audit names who made a change, and by which rules."""
+        return caller.signature(at=at, policy_version=self.gate.policy.version)

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+from app.access.caller import Caller
 from app.access.gate import Gate
 from app.access.polar import load_policy
 from app.config import Config
-from app.domain.access import Principal
+from app.domain.access import Principal, circumstances_at
 from app.domain.combination import MergeStrategy
 from app.domain.definition import Sensitivity
 from app.domain.scope import Level, Scope
@@ -17,7 +18,7 @@ from app.kit.clock import utc_now
 from app.kit.database import open_database
 from app.settings.definitions.commands import DefinitionDraft, put_definition
 from app.settings.directory.commands import Preconditions
-from app.settings.registry import Caller, Registry
+from app.settings.registry import Registry
 from app.settings.values.changes import Change
 from app.settings.values.commands import Batch, apply_batch
 
@@ -25,7 +26,9 @@ KEYS = 10  # every synthetic scope has a value for each
 PER_BATCH = 1_000
 
 _SEEDER = Caller(
-    principal=Principal(id="bench", roles=("platform_admin",), clearance=Sensitivity.SECRET.rank), request_id="bench"
+    principal=Principal(id="bench", roles=("platform_admin",), clearance=Sensitivity.SECRET.rank),
+    request_id="bench",
+    circumstances=circumstances_at(utc_now()),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -10,9 +11,9 @@ from structlog.testing import capture_logs
 from app.access.gate import Gate
 from app.access.polar import load_policy
 from app.config import Config
-from app.domain.access import Action, Principal
+from app.domain.access import Access, Action, Circumstances, Principal, circumstances_at
 from app.domain.errors import Forbidden, NotFound
-from tests.builders import principal, setting_resource
+from tests.builders import AT, caller, principal, setting_resource
 
 
 class StandIn:
@@ -22,9 +23,10 @@ class StandIn:
         self.answers = answers
         self.asked: list[Action] = []
 
-    def allows(self, _principal: object, action: Action, _resource: object) -> Any:
+    def allows(self, _principal: object, action: Action, _resource: object, circumstances: Circumstances) -> Any:
         self.asked.append(action)
-        answer = self.answers.get(action.value, False)
+        name = action.value if circumstances.override_reason is None else f"{action.value}_with_reason"
+        answer = self.answers.get(name, False)
         if isinstance(answer, BaseException):
             raise answer
         return answer
@@ -41,12 +43,12 @@ def shipped() -> Gate:
 
 @pytest.mark.parametrize("answer", [True, False])
 def test_the_policy_decides(answer: bool) -> None:
-    assert gate(read=answer).allows(principal(), Action.READ, setting_resource()) is answer
+    assert gate(read=answer).allows(caller(), Action.READ, setting_resource()) is answer
 
 
 @pytest.mark.parametrize("answer", [None, 0, 1, "", "yes", [True], object], ids=repr)
 def test_only_true_is_a_grant(answer: object) -> None:
-    assert gate(read=answer).allows(principal(), Action.READ, setting_resource()) is False
+    assert gate(read=answer).allows(caller(), Action.READ, setting_resource()) is False
 
 
 @pytest.mark.parametrize(
@@ -56,8 +58,8 @@ def test_an_error_while_deciding_is_a_refusal_that_is_counted_and_logged(error: 
     closed = gate(read=error)
 
     with capture_logs() as lines:
-        assert closed.allows(principal(), Action.READ, setting_resource()) is False
-        assert closed.allows(principal(), Action.READ, setting_resource()) is False
+        assert closed.allows(caller(), Action.READ, setting_resource()) is False
+        assert closed.allows(caller(), Action.READ, setting_resource()) is False
 
     assert closed.errors == 2
     assert [(line["event"], line["action"], line["resource"], line["log_level"]) for line in lines] == [
@@ -69,14 +71,14 @@ def test_an_ordinary_refusal_is_no_error() -> None:
     closed = gate()
 
     with capture_logs() as lines:
-        closed.allows(principal(), Action.READ, setting_resource())
+        closed.allows(caller(), Action.READ, setting_resource())
 
     assert closed.errors == 0
     assert lines == []
 
 
 def test_who_may_passes() -> None:
-    gate(write=True).require(principal(), Action.WRITE, setting_resource())
+    gate(write=True).require(caller(), Action.WRITE, setting_resource())
 
 
 @pytest.mark.parametrize(
@@ -96,7 +98,7 @@ def test_who_may_passes() -> None:
 )
 def test_what_may_not_even_be_read_is_not_found(action: Action, answers: dict[str, Any], raised: type) -> None:
     with capture_logs(), pytest.raises(raised) as caught:
-        gate(**answers).require(principal(), action, setting_resource())
+        gate(**answers).require(caller(), action, setting_resource())
 
     assert type(caught.value) is raised
 
@@ -120,10 +122,57 @@ def test_a_principal_with_missing_or_wrong_attributes_may_do_nothing(
     shipped: Gate, somebody: Principal, action: Action
 ) -> None:
     with capture_logs():
-        assert shipped.allows(somebody, action, setting_resource()) is False
+        assert shipped.allows(caller(somebody), action, setting_resource()) is False
 
 
 @pytest.mark.parametrize("thing", [None, "acme", object, principal()], ids=repr)
 def test_what_is_no_resource_is_open_to_nobody(shipped: Gate, thing: Any) -> None:
     with capture_logs():
-        assert shipped.allows(principal(roles=("platform_admin",)), Action.READ, thing) is False
+        assert shipped.allows(caller(principal(roles=("platform_admin",))), Action.READ, thing) is False
+
+
+# ---- What the audit hears ----
+
+OVERRIDING = circumstances_at(AT, override_reason="the office in CH burns")
+
+
+def accesses(asked: Gate, *, circumstances: Circumstances = OVERRIDING, action: Action = Action.WRITE) -> list[Access]:
+    somebody = caller(circumstances=circumstances)
+    with contextlib.suppress(Forbidden, NotFound):
+        asked.require(somebody, action, setting_resource())
+    return somebody.accesses
+
+
+def test_a_refusal_is_noted_with_what_it_was_about() -> None:
+    [access] = accesses(gate(read=True), circumstances=circumstances_at(AT))
+
+    assert (access.outcome, access.action, access.resource) == ("denied", "write", "setting TENANT/acme")
+    assert access.tenant == "acme"
+    assert access.reason is None
+
+
+def test_a_grant_is_not_noted() -> None:
+    assert accesses(gate(write=True), circumstances=circumstances_at(AT)) == []
+
+
+def test_a_grant_that_only_the_reason_made_is_noted_with_it() -> None:
+    [access] = accesses(gate(write_with_reason=True))
+
+    assert (access.outcome, access.reason) == ("overridden", "the office in CH burns")
+
+
+def test_a_reason_that_was_not_needed_is_not_noted() -> None:
+    assert accesses(gate(write=True, write_with_reason=True)) == []
+
+
+def test_a_reason_that_does_not_help_is_a_refusal() -> None:
+    assert [access.outcome for access in accesses(gate())] == ["denied"]
+
+
+def test_what_may_not_be_known_is_refused_as_absent_whatever_else_is_allowed() -> None:
+    somebody = caller()
+
+    with pytest.raises(NotFound):
+        gate(read=True).require_visible(somebody, Action.RESOLVE, setting_resource())
+
+    assert [access.outcome for access in somebody.accesses] == ["denied"]

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from app.access.polar import PolicyError, load_policy
+from app.access.polar import load_policy
+from app.access.policy import PolicyError
 from app.config import Config
 from app.domain.access import Action, Principal
 from app.domain.scope import Level
-from tests.builders import definition_resource, principal, setting_resource
+from tests.builders import NOW, definition_resource, principal, setting_resource
 
 READERS = 'allow(p: Principal, "read", _s: Setting) if "reader" in p.roles;'
 
@@ -31,27 +32,27 @@ def refusal(path: Path) -> str:
 def test_the_shipped_policy_loads() -> None:
     policy = load_policy(Config().policies_path)
 
-    assert policy.files == ("setpoint.polar",)
-    assert policy.allows(principal(roles=("admin",)), Action.WRITE, setting_resource()) is True
+    assert policy.files == ("access.polar", "events.polar", "registry.polar", "scopes.polar", "settings.polar")
+    assert policy.allows(principal(roles=("admin",)), Action.WRITE, setting_resource(), NOW) is True
 
 
 def test_a_policy_grants_what_a_rule_grants_and_nothing_else(tmp_path: Path) -> None:
     policy = load_policy(folder(tmp_path, readers=READERS))
     reader = principal(roles=("reader",))
 
-    assert policy.allows(reader, Action.READ, setting_resource()) is True
-    assert policy.allows(reader, Action.WRITE, setting_resource()) is False
-    assert policy.allows(reader, Action.RESOLVE, setting_resource()) is False
-    assert policy.allows(reader, Action.READ, definition_resource()) is False
-    assert policy.allows(principal(), Action.READ, setting_resource()) is False
+    assert policy.allows(reader, Action.READ, setting_resource(), NOW) is True
+    assert policy.allows(reader, Action.WRITE, setting_resource(), NOW) is False
+    assert policy.allows(reader, Action.RESOLVE, setting_resource(), NOW) is False
+    assert policy.allows(reader, Action.READ, definition_resource(), NOW) is False
+    assert policy.allows(principal(), Action.READ, setting_resource(), NOW) is False
 
 
 def test_the_rules_of_all_files_hold_together(tmp_path: Path) -> None:
     policy = load_policy(folder(tmp_path, a=READERS, b=READERS.replace("reader", "auditor")))
 
     assert policy.files == ("a.polar", "b.polar")
-    assert policy.allows(principal(roles=("reader",)), Action.READ, setting_resource()) is True
-    assert policy.allows(principal(roles=("auditor",)), Action.READ, setting_resource()) is True
+    assert policy.allows(principal(roles=("reader",)), Action.READ, setting_resource(), NOW) is True
+    assert policy.allows(principal(roles=("auditor",)), Action.READ, setting_resource(), NOW) is True
 
 
 def test_a_forbidding_rule_stands_above_those_that_allow(tmp_path: Path) -> None:
@@ -60,8 +61,8 @@ def test_a_forbidding_rule_stands_above_those_that_allow(tmp_path: Path) -> None
     )
     reader = principal(roles=("reader",))
 
-    assert policy.allows(reader, Action.READ, setting_resource(Level.TENANT)) is True
-    assert policy.allows(reader, Action.READ, setting_resource(Level.USER, "alice")) is False
+    assert policy.allows(reader, Action.READ, setting_resource(Level.TENANT), NOW) is True
+    assert policy.allows(reader, Action.READ, setting_resource(Level.USER, "alice"), NOW) is False
 
 
 def test_the_version_is_that_of_names_and_sources(tmp_path: Path) -> None:
@@ -134,7 +135,7 @@ def test_roles_of_the_wrong_form_grant_nothing(tmp_path: Path, somebody: Princip
     policy = load_policy(folder(tmp_path, a=READERS))
 
     try:
-        granted = policy.allows(somebody, Action.READ, setting_resource())
+        granted = policy.allows(somebody, Action.READ, setting_resource(), NOW)
     except TypeError:
         granted = False
 

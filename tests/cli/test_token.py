@@ -30,7 +30,7 @@ def claims(capsys: REPLIES, *arguments: str) -> dict[str, Any]:
 
 
 def test_the_roles_are_those_of_the_policy() -> None:
-    policy = (ROOT / "policies" / "setpoint.polar").read_text("utf-8")
+    policy = "".join(path.read_text("utf-8") for path in (ROOT / "policies").glob("*.polar"))
     named = set(re.findall(r'"(\w+)" in p\.roles', policy))
     for listed in re.findall(r"role in \[([^]]*)\]", policy):
         named |= set(re.findall(r'"(\w+)"', listed))

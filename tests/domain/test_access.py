@@ -2,9 +2,34 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
+from typing import get_args
+
 import pytest
 
-from app.domain.access import UNKNOWN, Action, Principal, ScopeFacts, SettingResource, facts_of, setting_at
+from app.domain.access import (
+    ACTIONS,
+    UNKNOWN,
+    Action,
+    ApiKeyResource,
+    AuditResource,
+    Circumstances,
+    DecisionPointResource,
+    DefinitionResource,
+    EventResource,
+    OperationsResource,
+    PolicyResource,
+    Principal,
+    Resource,
+    ScopeFacts,
+    ScopeResource,
+    SettingResource,
+    TenantResource,
+    circumstances_at,
+    described,
+    facts_of,
+    setting_at,
+)
 from app.domain.definition import Sensitivity
 from app.domain.scope import GLOBAL, Level
 from tests.builders import scope_at
@@ -52,4 +77,36 @@ def test_a_principal_of_whom_nothing_is_known_has_nothing() -> None:
 
 
 def test_the_words_of_the_actions_are_those_of_the_policy() -> None:
-    assert [action.value for action in Action] == ["resolve", "read", "write"]
+    assert [action.value for action in Action] == ["resolve", "read", "write", "assert"]
+    assert set(ACTIONS) == set(get_args(Resource))
+
+
+@pytest.mark.parametrize(
+    ("resource", "shown"),
+    [
+        (setting_at(scope_at(Level.ACCOUNT, "a-1"), UNKNOWN, Sensitivity.PUBLIC), "setting ACCOUNT/acme/a-1"),
+        (setting_at(GLOBAL, UNKNOWN, Sensitivity.PUBLIC), "setting GLOBAL"),
+        (
+            ScopeResource(tenant="acme", level="USER", scope_id="alice", territory=None, owner="alice"),
+            "scope USER/acme/alice",
+        ),
+        (DefinitionResource(sensitivity=0), "definition"),
+        (TenantResource(tenant="acme"), "tenant acme"),
+        (AuditResource(tenant="acme"), "audit acme"),
+        (ApiKeyResource(tenant="acme", owner="anna"), "api-key acme"),
+        (EventResource(tenant="acme", type="order.paid", aggregate_type="order"), "event acme/order.paid"),
+        (PolicyResource(), "policy"),
+        (OperationsResource(tenant="acme"), "operations acme"),
+        (DecisionPointResource(tenant="acme"), "decision-point acme"),
+    ],
+    ids=str,
+)
+def test_every_resource_can_be_named_in_one_line(resource: Resource, shown: str) -> None:
+    assert described(resource) == shown
+
+
+def test_circumstances_are_told_in_utc() -> None:
+    """Also where the clock is another: 00:30 on a Monday in Berlin is still Sunday."""
+    berlin = datetime(2026, 3, 2, 0, 30, tzinfo=timezone(timedelta(hours=1)))
+
+    assert circumstances_at(berlin) == Circumstances(hour=23, minute=30, weekday=7)

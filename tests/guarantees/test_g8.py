@@ -18,13 +18,13 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from app.access import caller
 from app.access.gate import Gate
 from app.domain.access import EVERYWHERE, Principal
 from app.domain.errors import Forbidden, NotFound
 from app.kit.database import Connection
 from app.kit.http import ApiRequest
 from app.kit.problems import problem_of
-from app.settings import registry
 from tests.guarantees.state import everything
 from tests.world import CREATE, LEVELS, PRINCIPALS, SECRET, Api, make, place
 
@@ -320,12 +320,13 @@ async def test_nobody_unknown_gets_past_the_door(api: Api, openapi: dict[str, An
 
 
 def take_row_level_security_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "reach_of", lambda principal: EVERYWHERE)
+    monkeypatch.setattr(caller, "reach_of", lambda principal: EVERYWHERE)
 
 
 def take_the_gate_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Gate, "allows", lambda *_: True)
     monkeypatch.setattr(Gate, "require", lambda *_: None)
+    monkeypatch.setattr(Gate, "require_visible", lambda *_: None)
 
 
 def take_the_edge_away(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from litestar import Response
 from app.access.audit import store
 from app.access.audit.record import PLATFORM, Record
 from app.access.audit.verify import verify
+from app.access.caller import caller_of
 from app.access.gate import Gate
 from app.domain.access import Action, AuditResource, reach_of
 from app.domain.scope import TenantId
@@ -55,6 +56,7 @@ class _Said(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     position: int
     request_id: str
     policy_version: str
+    reason: str | msgspec.UnsetType = msgspec.UNSET
     before: Any = msgspec.UNSET
     after: Any = msgspec.UNSET
 
@@ -137,7 +139,7 @@ def _tenant_of(request: ApiRequest, params: AuditQuery) -> str:
     """Whose chain is asked for, once the gate has let the caller see it."""
     tenant = request.tenant_of(params.tenant_id) or PLATFORM
     gate = cast(Gate, request.app.state.registry.gate)
-    gate.require(request.user, Action.READ, AuditResource(tenant=tenant))
+    gate.require(caller_of(request), Action.READ, AuditResource(tenant=tenant))
     return tenant
 
 

@@ -37,6 +37,7 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     request_id: str
     policy_version: str
+    override_reason: str | None = None  # the caller's words for reaching into another territory
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +75,8 @@ def body_of(change: AuditedChange, signature: Signature) -> str:
         "resource": change.resource,
         "version": change.version,
     }
+    if signature.override_reason is not None:
+        members["reason"] = signature.override_reason
     for name, value in (("before", change.before), ("after", change.after)):
         if value is not None:
             members[name] = msgspec.Raw(value)

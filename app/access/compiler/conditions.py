@@ -10,6 +10,8 @@ Plain: TypeAlias = str | int | float | bool | None
 
 PRINCIPAL = "p"
 RESOURCE = "r"
+CIRCUMSTANCES = "c"
+ASKED = frozenset({PRINCIPAL, RESOURCE, CIRCUMSTANCES})  # what a decision is a function of
 
 
 class CannotCompile(Exception):
@@ -29,7 +31,7 @@ class Listed(msgspec.Struct, frozen=True):
 
 
 class Attribute(msgspec.Struct, frozen=True):
-    """An attribute of the principal (`p`), the resource (`r`), or of an element of one of their collections."""
+    """An attribute of what is asked about: the principal (`p`), the resource (`r`), the circumstances (`c`)."""
 
     root: str
     name: str

@@ -1,20 +1,19 @@
 """
 From a rule to its conditions, by Oso's own partial evaluator.
 
-Oso gives each way a rule can hold twice: as seen from the resource and as seen from the principal. Both are needed:
-what mentions only the principal stands only in the principal's view, and to look at one view alone would turn
-`allow if "admin" in p.roles` into a grant for everybody.
+Oso gives each way a rule can hold several times: as seen from the principal, the resource, and the circumstances. All
+are needed: what mentions only the principal stands only in the principal's view, and to look at one view alone would
+turn `allow if "admin" in p.roles` into a grant for everybody.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from app.access.compiler.conditions import (
+    ASKED,
     NEGATED,
-    PRINCIPAL,
-    RESOURCE,
     Attribute,
     CannotCompile,
     Comparison,
@@ -54,31 +53,31 @@ class Oracle:
         self._expression = expression
         self._pattern = pattern
 
-    def alternatives(self, rule: str, action: str, principal: str, resource: str) -> set[Conjunction]:
+    def alternatives(self, rule: str, action: str, types: Mapping[str, str]) -> set[Conjunction]:
         """
-        Every way in which `rule(principal, action, resource)` can hold, the classes given by their Polar names.
+        Every way in which `rule(p, action, r)`, or with circumstances `rule(p, action, r, c)`, can hold.
 
-        Raises CannotCompile for what has no exact translation.
+        `types` are the Polar names of the classes of what is asked about; with `c` among them, the rules of four
+        parameters are meant. Raises CannotCompile for what has no exact translation.
         """
-        types = {PRINCIPAL: principal, RESOURCE: resource}
         found: set[Conjunction] = set()
         for seen_from in self._results(rule, action, types):
-            views = [self._alternatives(seen_from[name], name, types) for name in (RESOURCE, PRINCIPAL)]
-            found |= {_with_elements(left | right) for left in views[0] for right in views[1]}
+            views = [self._alternatives(seen_from[name], name, types) for name in types]
+            found |= {_with_elements(together) for together in _product(views)}
             _require_few(len(found))
         return found
 
-    def _results(self, rule: str, action: str, types: dict[str, str]) -> Iterator[dict[str, Any]]:
-        names = {PRINCIPAL: self._variable(PRINCIPAL), RESOURCE: self._variable(RESOURCE)}
+    def _results(self, rule: str, action: str, types: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        names = {name: self._variable(name) for name in types}
         bound = {name: self._of_class(variable, types[name]) for name, variable in names.items()}
-        arguments = (names[PRINCIPAL], action, names[RESOURCE])
-        for result in self._oso.query_rule(rule, *arguments, bindings=bound, accept_expression=True):
+        principal, *others = names.values()
+        for result in self._oso.query_rule(rule, principal, action, *others, bindings=bound, accept_expression=True):
             yield result["bindings"]
 
     def _of_class(self, variable: Any, name: str) -> Any:
         return self._expression("And", [self._expression("Isa", [variable, self._pattern(name, {})])])
 
-    def _alternatives(self, node: Any, this: str, types: dict[str, str], negated: bool = False) -> list[Comparisons]:
+    def _alternatives(self, node: Any, this: str, types: Mapping[str, str], negated: bool = False) -> list[Comparisons]:
         """An expression in disjunctive normal form."""
         if not isinstance(node, self._expression):
             raise CannotCompile(f"{node!r} is no condition")
@@ -93,7 +92,7 @@ class Oracle:
             return [self._class_check(arguments, this, types)]
         return [frozenset([self._comparison(operator, arguments, this, negated)])]
 
-    def _class_check(self, arguments: Any, this: str, types: dict[str, str]) -> Comparisons:
+    def _class_check(self, arguments: Any, this: str, types: Mapping[str, str]) -> Comparisons:
         """Nothing to ask: the classes of principal and resource are looked at before any predicate is called."""
         subject, pattern = self._term(arguments[0], this), arguments[1]
         known = isinstance(subject, Element) and types.get(subject.name) == pattern.tag
@@ -147,14 +146,14 @@ def _require_few(count: int) -> None:
 def _with_elements(comparisons: Comparisons) -> Conjunction:
     """Fold the conditions on each element variable into one: `x in p.list and x.a = …` is one question."""
     conditions: set[Any] = set(comparisons)
-    variables = {name for one in comparisons for name in _roots(one)} - {PRINCIPAL, RESOURCE}
+    variables = {name for one in comparisons for name in _roots(one)} - ASKED
     for variable in sorted(variables):
         using = {one for one in conditions if isinstance(one, Comparison) and variable in _roots(one)}
         sources = [one for one in using if one.operator == "in" and one.left == Element(variable)]
         if len(sources) != 1 or not isinstance(sources[0].right, Attribute):
             raise CannotCompile(f"a variable that is not an element of one collection: {variable}")
         rest = frozenset(using - set(sources))
-        if any(_roots(one) - {PRINCIPAL, RESOURCE, variable} for one in rest):
+        if any(_roots(one) - ASKED - {variable} for one in rest):
             raise CannotCompile(f"elements of two collections compared: {variable}")
         conditions -= using
         conditions.add(Exists("x", sources[0].right, frozenset(_renamed(one, variable) for one in rest)))

@@ -22,9 +22,9 @@ from app.access.compiler.conditions import (
     shown,
 )
 from app.access.compiler.factor import All, Tree
-from app.domain.access import Principal, Resource
+from app.domain.access import Circumstances, Principal, Resource
 
-Decide: TypeAlias = Callable[[Principal, Resource], bool]
+Decide: TypeAlias = Callable[[Principal, Resource, Circumstances], bool]
 
 
 class Predicate(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +40,7 @@ def predicate_of(tree: Tree, *, name: str) -> Predicate:
 
     The source holds nothing but our own operators, checked attribute names and `repr`s of plain constants.
     """
-    source = f"def decide(p, r):\n    return {_expression(tree)}\n"
+    source = f"def decide(p, r, c):\n    return {_expression(tree)}\n"
     namespace: dict[str, Anything] = {"__builtins__": {"any": any, "frozenset": frozenset}}
     exec(compile(source, f"<policy: {name}>", "exec"), namespace)  # noqa: S102 - we wrote every word of it
     return Predicate(decide=cast(Decide, namespace["decide"]), source=source)

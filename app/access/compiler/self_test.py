@@ -31,29 +31,23 @@ def constants_of(alternatives: Sequence[Conjunction]) -> Constants:
     return found
 
 
-def cases(
-    principal: type, resource: type, constants: Constants, *, count: int, seed: int = SEED
-) -> list[tuple[Any, Any]]:
-    """Random pairs of a principal and a resource, drawn from constants, their neighbours and each other."""
+def cases(classes: Sequence[type], constants: Constants, *, count: int, seed: int = SEED) -> list[tuple[Any, ...]]:
+    """Random instances of what is asked about together, drawn from constants, their neighbours and each other."""
     source = random.Random(seed)  # noqa: S311 - repeatable on purpose
     pool = {name: _neighbours(values) for name, values in constants.items()}
-    return [(_instance(principal, pool, source), _instance(resource, pool, source)) for _ in range(count)]
+    return [tuple(_instance(class_, pool, source) for class_ in classes) for _ in range(count)]
 
 
 def differences(
-    pairs: Sequence[tuple[Any, Any]], *, compiled: Callable[[Any, Any], bool], vm: Callable[[Any, Any], bool]
-) -> list[tuple[Any, Any]]:
+    asked: Sequence[tuple[Any, ...]], *, compiled: Callable[..., bool], vm: Callable[..., bool]
+) -> list[tuple[Any, ...]]:
     """The cases on which the two do not agree. An error on either side counts as a refusal, as it does at the gate."""
-    return [
-        (principal, resource)
-        for principal, resource in pairs
-        if _asked(compiled, principal, resource) is not _asked(vm, principal, resource)
-    ]
+    return [one for one in asked if _granted(compiled, one) is not _granted(vm, one)]
 
 
-def _asked(decide: Callable[[Any, Any], bool], principal: Any, resource: Any) -> bool:
+def _granted(decide: Callable[..., bool], asked: tuple[Any, ...]) -> bool:
     try:
-        return decide(principal, resource) is True
+        return decide(*asked) is True
     except Exception:  # noqa: BLE001 - the gate takes any error for a no
         return False
 

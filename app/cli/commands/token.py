@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from app.config import Config
     from app.domain.access import Principal
 
-# The roles that policies/setpoint.polar speaks of; tests/cli/test_token.py holds the two together.
+# The roles that the policies speak of; tests/cli/test_token.py holds the two together.
 ROLES = ("platform_admin", "admin", "manager", "user", "auditor", "service")
 CLEARANCES = ("public", "internal", "confidential", "secret")
 MAX_TTL = timedelta(days=3650)  # a development key is not for longer

@@ -9,6 +9,7 @@ import msgspec
 
 from app.access.audit.append import write_down
 from app.access.audit.record import AuditedChange, masked
+from app.access.caller import Caller
 from app.domain.access import Action, DefinitionResource
 from app.domain.canonical import CanonicalJson, canonical, plain
 from app.domain.combination import MergeStrategy
@@ -32,7 +33,7 @@ from app.log.position import current_position
 from app.settings.definitions import store
 from app.settings.definitions.store import StoredValue
 from app.settings.directory.commands import Preconditions
-from app.settings.registry import Caller, Registry
+from app.settings.registry import Registry
 
 PAGE_ROWS = 1_000  # stored values looked at a time when a definition changes
 MAX_BROKEN = 1_000  # more broken values than this are counted, not listed
@@ -89,7 +90,7 @@ async def put_definition(
                 definition = await _store(tx, definition, is_new=current is None, author=author)
                 position = definition.position
                 audited = _audited("definition.put", current, definition, position)
-                await write_down(tx, [audited], signature=caller.signature(registry, at=author.at))
+                await write_down(tx, [audited], signature=registry.signature(caller, at=author.at))
         return PutOutcome(definition=definition, created=current is None, position=position)
 
     return await creating(work)
@@ -104,7 +105,7 @@ async def delete_definition(key: str, *, preconditions: Preconditions, caller: C
         current = await store.lock(tx, key)
         if current is None:
             raise NotFound
-        registry.gate.require(caller.principal, Action.WRITE, resource_of(current.sensitivity))
+        registry.gate.require(caller, Action.WRITE, resource_of(current.sensitivity))
         require_match(preconditions.if_match, change_tag(current.position))
         count = await store.count_values(tx, key)
         if count > 0:
@@ -113,7 +114,7 @@ async def delete_definition(key: str, *, preconditions: Preconditions, caller: C
         [position] = await append(tx, Feed.SETTINGS, [fact], author=author)
         await store.delete(tx, key)
         audited = _audited("definition.delete", current, None, position)
-        await write_down(tx, [audited], signature=caller.signature(registry, at=author.at))
+        await write_down(tx, [audited], signature=registry.signature(caller, at=author.at))
     return position
 
 
@@ -126,9 +127,9 @@ def _require_write(
     draft: DefinitionDraft, current: SettingDefinition | None, *, caller: Caller, registry: Registry
 ) -> None:
     # First what is asked for, which is the same whether or not the caller may see what is there.
-    registry.gate.require(caller.principal, Action.WRITE, resource_of(draft.sensitivity))
+    registry.gate.require(caller, Action.WRITE, resource_of(draft.sensitivity))
     if current is not None:
-        registry.gate.require(caller.principal, Action.WRITE, resource_of(current.sensitivity))
+        registry.gate.require(caller, Action.WRITE, resource_of(current.sensitivity))
 
 
 def _drafted(draft: DefinitionDraft, current: SettingDefinition | None, author: Author) -> SettingDefinition:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Response
 
+from app.access.caller import caller_of
 from app.domain.canonical import plain
 from app.domain.combination import MergeStrategy
 from app.domain.definition import Sensitivity, SettingDefinition
@@ -19,7 +20,7 @@ from app.settings.definitions import commands, queries
 from app.settings.definitions.commands import DefinitionDraft
 from app.settings.directory.commands import Preconditions
 from app.settings.directory.http import PageQuery
-from app.settings.http import MIN_POSITION, caller_of, reach_position, registry_of
+from app.settings.http import MIN_POSITION, reach_position, registry_of
 
 Line = Annotated[str, msgspec.Meta(max_length=200)]
 Text = Annotated[str, msgspec.Meta(max_length=4_000)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.access.caller import Caller
 from app.domain.access import Action
 from app.domain.definition import Sensitivity, SettingDefinition, is_key
 from app.domain.errors import NotFound
@@ -9,7 +10,7 @@ from app.domain.position import Position
 from app.kit.paging import Page, after_cursor, page_of
 from app.settings.definitions import store
 from app.settings.definitions.commands import resource_of
-from app.settings.registry import Caller, Registry
+from app.settings.registry import Registry
 
 
 async def definition(key: str, *, caller: Caller, registry: Registry) -> tuple[Position, SettingDefinition]:
@@ -20,7 +21,7 @@ async def definition(key: str, *, caller: Caller, registry: Registry) -> tuple[P
         position, found = await store.one(connection, key)
     if found is None:
         raise NotFound
-    registry.gate.require(caller.principal, Action.READ, resource_of(found.sensitivity))
+    registry.gate.require(caller, Action.READ, resource_of(found.sensitivity))
     return position, found
 
 
@@ -33,7 +34,7 @@ async def definitions(
     readable = [
         sensitivity
         for sensitivity in Sensitivity
-        if registry.gate.allows(caller.principal, Action.READ, resource_of(sensitivity))
+        if registry.gate.allows(caller, Action.READ, resource_of(sensitivity))
     ]
     async with registry.database.connection() as connection:
         position, found = await store.page(

@@ -8,6 +8,7 @@ import msgspec
 
 from app.access.audit.append import write_down
 from app.access.audit.record import AuditedChange
+from app.access.caller import Caller
 from app.domain.access import Action, ScopeFacts, ScopeResource, TenantResource, facts_of
 from app.domain.canonical import CanonicalJson, canonical, plain
 from app.domain.errors import InUse, NotFound, Refused, Violation
@@ -20,7 +21,7 @@ from app.kit.database import creating
 from app.log.append import Author, append
 from app.settings.directory import store
 from app.settings.directory.store import ScopeEntry, Tenant
-from app.settings.registry import Caller, Registry
+from app.settings.registry import Registry
 
 
 class Preconditions(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +35,7 @@ async def put_tenant(
     tenant_id: str, *, name: str, preconditions: Preconditions, caller: Caller, registry: Registry
 ) -> tuple[Tenant, bool]:
     """Create a tenant or rename it; gives it, and whether it is new."""
-    registry.gate.require(caller.principal, Action.WRITE, TenantResource(tenant=require_tenant_id(tenant_id)))
+    registry.gate.require(caller, Action.WRITE, TenantResource(tenant=require_tenant_id(tenant_id)))
     author = caller.author(registry.clock)
 
     async def work() -> tuple[Tenant, bool]:
@@ -47,7 +48,7 @@ async def put_tenant(
             tenant = Tenant(id=tenant_id, name=name, **_signed(current, version, position, author))
             await (store.insert_tenant if current is None else store.update_tenant)(tx, tenant)
             audited = _audited_tenant("tenant.put", current, tenant, position)
-            await write_down(tx, [audited], signature=caller.signature(registry, at=author.at))
+            await write_down(tx, [audited], signature=registry.signature(caller, at=author.at))
         return tenant, current is None
 
     return await creating(work)
@@ -57,7 +58,7 @@ async def delete_tenant(
     tenant_id: str, *, preconditions: Preconditions, caller: Caller, registry: Registry
 ) -> Position:
     """Remove a tenant that has neither values nor directory entries any more."""
-    registry.gate.require(caller.principal, Action.WRITE, TenantResource(tenant=require_tenant_id(tenant_id)))
+    registry.gate.require(caller, Action.WRITE, TenantResource(tenant=require_tenant_id(tenant_id)))
     author = caller.author(registry.clock)
     async with registry.database.transaction(caller.reach) as tx:
         current = await store.lock_tenant(tx, tenant_id)
@@ -72,7 +73,7 @@ async def delete_tenant(
         [position] = await append(tx, Feed.SETTINGS, [fact], author=author)
         await store.delete_tenant(tx, tenant_id)
         audited = _audited_tenant("tenant.delete", current, None, position)
-        await write_down(tx, [audited], signature=caller.signature(registry, at=author.at))
+        await write_down(tx, [audited], signature=registry.signature(caller, at=author.at))
     return position
 
 
@@ -87,7 +88,7 @@ async def put_entry(
 ) -> tuple[ScopeEntry, bool]:
     """Say what is known of a scope; gives its entry, and whether it is new."""
     _check_facts(scope, facts)
-    registry.gate.require(caller.principal, Action.WRITE, resource_of(scope, facts))
+    registry.gate.require(caller, Action.WRITE, resource_of(scope, facts))
     author = caller.author(registry.clock)
 
     async def work() -> tuple[ScopeEntry, bool]:
@@ -97,7 +98,7 @@ async def put_entry(
             current = await store.lock_entry(tx, scope)
             if current is not None:
                 # Both ends of a move count: where the scope lies now, and where it is to lie.
-                registry.gate.require(caller.principal, Action.WRITE, resource_of(scope, current.facts))
+                registry.gate.require(caller, Action.WRITE, resource_of(scope, current.facts))
             _check_put(preconditions, current)
             version = 1 if current is None else current.version + 1
             fact = ScopeDescribed(scope=scope, version=version)
@@ -106,7 +107,7 @@ async def put_entry(
             entry = ScopeEntry(scope=scope, facts=facts, attributes=attributes, **signed)
             await (store.insert_entry if current is None else store.update_entry)(tx, entry)
             audited = _audited_entry("scope.put", current, entry, position)
-            await write_down(tx, [audited], signature=caller.signature(registry, at=author.at))
+            await write_down(tx, [audited], signature=registry.signature(caller, at=author.at))
         return entry, current is None
 
     return await creating(work)
@@ -118,7 +119,7 @@ async def delete_entry(scope: Scope, *, preconditions: Preconditions, caller: Ca
     async with registry.database.transaction(caller.reach) as tx:
         current = await store.lock_entry(tx, scope)
         facts = ScopeFacts() if current is None else current.facts
-        registry.gate.require(caller.principal, Action.WRITE, resource_of(scope, facts))
+        registry.gate.require(caller, Action.WRITE, resource_of(scope, facts))
         if current is None:
             raise NotFound
         require_match(preconditions.if_match, change_tag(current.position))
@@ -126,7 +127,7 @@ async def delete_entry(scope: Scope, *, preconditions: Preconditions, caller: Ca
         [position] = await append(tx, Feed.SETTINGS, [fact], author=author)
         await store.delete_entry(tx, scope)
         audited = _audited_entry("scope.delete", current, None, position)
-        await write_down(tx, [audited], signature=caller.signature(registry, at=author.at))
+        await write_down(tx, [audited], signature=registry.signature(caller, at=author.at))
     return position
 
 

@@ -9,6 +9,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 from litestar import Response
 
+from app.access.caller import caller_of
 from app.domain.access import ScopeFacts
 from app.domain.canonical import canonical, plain
 from app.domain.errors import Malformed, NotFound, Violation
@@ -19,7 +20,7 @@ from app.kit.paging import DEFAULT_LIMIT, Cursor, Limit, Page
 from app.settings.directory import commands, queries
 from app.settings.directory.commands import Preconditions
 from app.settings.directory.store import ScopeEntry, Tenant
-from app.settings.http import MIN_POSITION, caller_of, reach_position, registry_of
+from app.settings.http import MIN_POSITION, reach_position, registry_of
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.access.caller import Caller
 from app.domain.access import Action, ScopeFacts, TenantResource
 from app.domain.errors import NotFound
 from app.domain.position import Position
@@ -10,7 +11,7 @@ from app.kit.paging import Page, after_cursor, page_of
 from app.settings.directory import store
 from app.settings.directory.commands import resource_of
 from app.settings.directory.store import ScopeEntry, Tenant
-from app.settings.registry import Caller, Registry
+from app.settings.registry import Registry
 
 FETCH_ROWS = 1_000  # rows looked at a time while filling a page with what may be seen
 
@@ -22,10 +23,10 @@ async def tenants(
     after = after_cursor(cursor, question="tenants") or ""
     async with registry.database.moment(caller.reach) as connection:
         position, found = await store.tenants(connection, after=after, limit=limit + 1)
-    gate, principal = registry.gate, caller.principal
-    seen = [one for one in found if gate.allows(principal, Action.READ, TenantResource(tenant=one.id))]
-    if not seen and not gate.allows(principal, Action.READ, TenantResource(tenant="")):
-        raise NotFound
+    gate = registry.gate
+    seen = [one for one in found if gate.allows(caller, Action.READ, TenantResource(tenant=one.id))]
+    if not seen:
+        gate.require(caller, Action.READ, TenantResource(tenant=""))
     return position, page_of(seen, limit=limit, question="tenants", after=[one.id for one in seen])
 
 
@@ -34,7 +35,7 @@ async def entry(scope: Scope, *, caller: Caller, registry: Registry) -> tuple[Po
     async with registry.database.moment(caller.reach) as connection:
         position, found = await store.entry_at(connection, scope)
     facts = found[0].facts if found else ScopeFacts()
-    registry.gate.require(caller.principal, Action.READ, resource_of(scope, facts))
+    registry.gate.require(caller, Action.READ, resource_of(scope, facts))
     if not found:
         raise NotFound
     return position, found[0]
@@ -67,4 +68,4 @@ async def entries(
 
 
 def _may_read(one: ScopeEntry, caller: Caller, registry: Registry) -> bool:
-    return registry.gate.allows(caller.principal, Action.READ, resource_of(one.scope, one.facts))
+    return registry.gate.allows(caller, Action.READ, resource_of(one.scope, one.facts))

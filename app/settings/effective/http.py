@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Response
 
+from app.access.caller import caller_of
 from app.domain.definition import require_key
 from app.domain.errors import Malformed, Violation
 from app.domain.resolution import State, Step
@@ -19,7 +20,7 @@ from app.kit.query import pointing_into_query
 from app.settings.effective import queries
 from app.settings.effective.queries import Effective, Explained
 from app.settings.effective.store import Selection
-from app.settings.http import MIN_POSITION, caller_of, reach_position, registry_of
+from app.settings.http import MIN_POSITION, reach_position, registry_of
 from app.settings.values.views import Key
 
 _TAG = "Effective values"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from app.access.caller import Caller
 from app.domain.access import UNKNOWN, Action, ScopeFacts, facts_of, setting_at
 from app.domain.definition import Sensitivity, is_key
 from app.domain.errors import NotFound
@@ -12,7 +13,7 @@ from app.domain.resolution import EffectiveValue, Step, explain, hidden, resolve
 from app.domain.scope import Chain, Scope
 from app.settings.effective import store
 from app.settings.effective.store import DefinedKey, Selection, Snapshot
-from app.settings.registry import Caller, Registry
+from app.settings.registry import Registry
 
 
 class Explained(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,8 +75,7 @@ async def _snapshot(chain: Chain, selection: Selection, *, caller: Caller, regis
         raise NotFound
     for scope in chain:
         resource = setting_at(scope, _facts(scope, snapshot), Sensitivity.PUBLIC)
-        if not registry.gate.allows(caller.principal, Action.RESOLVE, resource):
-            raise NotFound
+        registry.gate.require_visible(caller, Action.RESOLVE, resource)
     return snapshot
 
 
@@ -85,9 +85,7 @@ def _visible(snapshot: Snapshot, chain: Chain, *, caller: Caller, registry: Regi
         sensitivity
         for sensitivity in {one.sensitivity for one in snapshot.keys}
         if all(
-            registry.gate.allows(
-                caller.principal, Action.RESOLVE, setting_at(scope, _facts(scope, snapshot), sensitivity)
-            )
+            registry.gate.allows(caller, Action.RESOLVE, setting_at(scope, _facts(scope, snapshot), sensitivity))
             for scope in chain
         )
     }
@@ -99,7 +97,7 @@ def _shown(step: Step, defined: DefinedKey, snapshot: Snapshot, *, caller: Calle
     if step.scope is None:
         return step
     resource = setting_at(step.scope, _facts(step.scope, snapshot), defined.sensitivity)
-    return step if registry.gate.allows(caller.principal, Action.READ, resource) else hidden(step)
+    return step if registry.gate.allows(caller, Action.READ, resource) else hidden(step)
 
 
 def _facts(scope: Scope, snapshot: Snapshot) -> ScopeFacts:

@@ -18,6 +18,7 @@ import msgspec
 
 from app.access.audit.append import write_down
 from app.access.audit.record import AuditedChange, masked
+from app.access.caller import Caller
 from app.domain.access import UNKNOWN, Action, ScopeFacts, facts_of, setting_at
 from app.domain.canonical import CanonicalJson, canonical
 from app.domain.definition import Sensitivity, SettingDefinition, check_value
@@ -41,7 +42,7 @@ from app.kit.database import Connection, creating
 from app.log.append import Author, append
 from app.settings.definitions import store as definitions
 from app.settings.directory import store as directory
-from app.settings.registry import Caller, Registry
+from app.settings.registry import Registry
 from app.settings.values import store
 from app.settings.values.store import Version
 
@@ -92,7 +93,7 @@ async def apply(tx: Connection, changes: Sequence[Change], *, caller: Caller, re
     planned = _judge_content(changes, ground, author=author, max_value_bytes=registry.config.max_value_bytes)
     done = await _write(tx, planned, author=author)
     audited = [_audited(one, ground) for one in done]
-    await write_down(tx, audited, signature=caller.signature(registry, at=author.at))
+    await write_down(tx, audited, signature=registry.signature(caller, at=author.at))
     return done
 
 
@@ -131,19 +132,19 @@ def _judge_access(changes: Sequence[Change], ground: Ground, *, caller: Caller, 
     A scope that may not be seen, or a tenant that is not there, is absent. So is a definition above the caller's
     clearance, which therefore reads as undefined.
     """
-    gate, principal = registry.gate, caller.principal
+    gate = registry.gate
     for index, change in enumerate(changes):
         facts = facts_of(change.scope, ground.facts.get(change.scope.path, UNKNOWN))
         if change.scope.tenant is not None and change.scope.tenant not in ground.tenants:
             raise NotFound
-        gate.require(principal, Action.WRITE, setting_at(change.scope, facts, Sensitivity.PUBLIC))
+        gate.require(caller, Action.WRITE, setting_at(change.scope, facts, Sensitivity.PUBLIC))
         definition = ground.definitions.get(change.key)
         if definition is None:
             _raise_undefined(change, index, many=len(changes) > 1)
         resource = setting_at(change.scope, facts, definition.sensitivity)
-        if not gate.allows(principal, Action.READ, resource):
+        if not gate.allows(caller, Action.READ, resource):
             _raise_undefined(change, index, many=len(changes) > 1)
-        gate.require(principal, Action.WRITE, resource)
+        gate.require(caller, Action.WRITE, resource)
 
 
 def _raise_undefined(change: Change, index: int, *, many: bool) -> NoReturn:

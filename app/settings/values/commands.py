@@ -9,11 +9,12 @@ from uuid import UUID
 
 import msgspec
 
+from app.access.caller import Caller
 from app.domain.errors import NotFound, Refused, Violation
 from app.domain.position import Position
 from app.domain.scope import Scope
 from app.kit.database import Connection, creating
-from app.settings.registry import Caller, Registry
+from app.settings.registry import Registry
 from app.settings.values import idempotency, store
 from app.settings.values.changes import Change, Done, apply, apply_alone, judge_access
 

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 from litestar import Response
 
+from app.access.caller import caller_of
 from app.domain.definition import require_key
 from app.domain.errors import Malformed, NotFound, Violation
 from app.domain.scope import Level, Scope, ScopeId, TenantId, scope_of
@@ -17,7 +18,7 @@ from app.kit.http import MERGE_PATCH, ApiRequest, Operation, api, changed, encod
 from app.kit.paging import Page, Prefix
 from app.kit.query import pointing_into_query
 from app.settings.directory.http import PageQuery
-from app.settings.http import MIN_POSITION, caller_of, reach_position, registry_of
+from app.settings.http import MIN_POSITION, reach_position, registry_of
 from app.settings.values import commands, queries
 from app.settings.values.changes import Change, Done
 from app.settings.values.commands import Batch, fingerprint_of

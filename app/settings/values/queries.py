@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from app.access.caller import Caller
 from app.domain.access import UNKNOWN, Action, ScopeFacts, facts_of, setting_at
 from app.domain.definition import Sensitivity, is_key
 from app.domain.errors import NotFound
@@ -13,7 +14,7 @@ from app.domain.value import SettingValue
 from app.kit.paging import Page, after_cursor, bad_cursor, page_of
 from app.settings.definitions import store as definitions
 from app.settings.directory import store as directory
-from app.settings.registry import Caller, Registry
+from app.settings.registry import Registry
 from app.settings.values import store
 from app.settings.values.store import Found, Version
 
@@ -68,7 +69,7 @@ async def history(
     # The definition of what is long unset may be gone; nobody then knows how sensitive it was, so it counts as secret.
     sensitivity = Sensitivity.SECRET if definition is None else definition.sensitivity
     facts = facts_of(found[0].scope, entries.get(found[0].scope.path, UNKNOWN))
-    registry.gate.require(caller.principal, Action.READ, setting_at(found[0].scope, facts, sensitivity))
+    registry.gate.require(caller, Action.READ, setting_at(found[0].scope, facts, sensitivity))
     return position, page_of(found, limit=limit, question=question, after=[str(one.version) for one in found])
 
 
@@ -85,7 +86,7 @@ def _readable(found: Found | None, *, caller: Caller, registry: Registry) -> Fou
     if found is None:
         raise NotFound
     facts = facts_of(found.value.scope, found.facts)
-    registry.gate.require(caller.principal, Action.READ, setting_at(found.value.scope, facts, found.sensitivity))
+    registry.gate.require(caller, Action.READ, setting_at(found.value.scope, facts, found.sensitivity))
     return found
 
 
@@ -95,7 +96,7 @@ def _readable_sensitivities(
     readable = [
         sensitivity
         for sensitivity in Sensitivity
-        if registry.gate.allows(caller.principal, Action.READ, setting_at(scope, facts, sensitivity))
+        if registry.gate.allows(caller, Action.READ, setting_at(scope, facts, sensitivity))
     ]
     if not readable:
         raise NotFound

@@ -16,11 +16,15 @@ from app.access.compiler.factor import factor
 from app.access.compiler.partial import Oracle
 from app.access.compiler.predicate import predicate_of
 from app.access.compiler.self_test import cases, constants_of, differences
-from app.access.polar import PolicyError, load_policy
-from app.domain.access import Action, Principal, SettingResource
+from app.access.polar import Interpreter, load_policy
+from app.access.policy import PolicyError
+from app.access.policy_files import joined, read_files
+from app.domain.access import Action, Circumstances, Principal, SettingResource
+from tests.builders import NOW
 
 POLICIES = Path(__file__).parents[3] / "policies"
 CASES = 150
+ASKED = (Principal, SettingResource, Circumstances)
 
 
 def rule(body: str) -> str:
@@ -83,13 +87,15 @@ def loaded(source: str) -> Oso:
 
 def alternatives_of(oso: Oso):
     oracle = Oracle(oso, variable=Variable, expression=Expression, pattern=Pattern)
-    alternatives = list(oracle.alternatives("allow", "read", "Principal", "Setting"))
+    alternatives = list(oracle.alternatives("allow", "read", {PRINCIPAL: "Principal", RESOURCE: "Setting"}))
     check_attributes(alternatives, {PRINCIPAL: Principal, RESOURCE: SettingResource})
     return alternatives
 
 
 def vm_of(oso: Oso):
-    return lambda principal, resource: next(oso.query_rule("allow", principal, "read", resource), None) is not None
+    return lambda principal, resource, _circumstances: (
+        next(oso.query_rule("allow", principal, "read", resource), None) is not None
+    )
 
 
 @pytest.mark.parametrize("body", CONSTRUCTS.values(), ids=CONSTRUCTS.keys())
@@ -98,7 +104,7 @@ def test_a_construct_means_the_same_compiled(body):
     alternatives = alternatives_of(oso)
     compiled = predicate_of(factor(alternatives), name="test")
 
-    pairs = cases(Principal, SettingResource, constants_of(alternatives), count=CASES)
+    pairs = cases(ASKED, constants_of(alternatives), count=CASES)
 
     assert differences(pairs, compiled=compiled.decide, vm=vm_of(oso)) == []
 
@@ -113,8 +119,8 @@ def test_a_rule_about_the_principal_alone_does_not_become_a_grant_for_all():
     compiled = predicate_of(factor(alternatives_of(loaded(rule('"admin" in p.roles;')))), name="test")
     resource = SettingResource(tenant="a", level="TENANT", scope_id="a", territory=None, owner=None, sensitivity=0)
 
-    assert compiled.decide(Principal(id="x", roles=("admin",)), resource) is True
-    assert compiled.decide(Principal(id="x", roles=("user",)), resource) is False
+    assert compiled.decide(Principal(id="x", roles=("admin",)), resource, NOW) is True
+    assert compiled.decide(Principal(id="x", roles=("user",)), resource, NOW) is False
 
 
 def test_the_same_policy_compiles_to_the_same_source():
@@ -128,35 +134,43 @@ def test_the_same_policy_compiles_to_the_same_source():
 
 def test_the_self_test_finds_a_wrong_translation():
     oso = loaded(rule('p.tenant = r.tenant and "admin" in p.roles;'))
-    pairs = cases(Principal, SettingResource, constants_of(alternatives_of(oso)), count=CASES)
+    pairs = cases(ASKED, constants_of(alternatives_of(oso)), count=CASES)
 
-    wrong = differences(pairs, compiled=lambda p, r: p.tenant == r.tenant, vm=vm_of(oso))
+    wrong = differences(pairs, compiled=lambda p, r, _c: p.tenant == r.tenant, vm=vm_of(oso))
 
     assert wrong
 
 
 def test_the_self_test_meets_both_answers():
     """A self-test whose cases all end alike would find nothing."""
-    oso = loaded((POLICIES / "setpoint.polar").read_text().split("# ---- Definitions")[0])
+    oso = loaded((POLICIES / "settings.polar").read_text().split("# manager, with a reason")[0])
     alternatives = alternatives_of(oso)
     compiled = predicate_of(factor(alternatives), name="test")
 
-    answers = [
-        compiled.decide(*pair) for pair in cases(Principal, SettingResource, constants_of(alternatives), count=CASES)
-    ]
+    answers = [compiled.decide(*pair) for pair in cases(ASKED, constants_of(alternatives), count=CASES)]
 
     assert 0.05 < sum(answers) / len(answers) < 0.95
 
 
 def test_the_shipped_policy_decides_as_the_vm_does():
-    oso = loaded((POLICIES / "setpoint.polar").read_text().split("# ---- Definitions")[0])
-    rule = load_policy(POLICIES).rules[Action.READ, SettingResource]
-    pairs = cases(Principal, SettingResource, constants_of(alternatives_of(oso)), count=3_000, seed=7)
+    policy = load_policy(POLICIES)
+    vm = Interpreter(joined(read_files([POLICIES])))
+    asked = 0
+    for one in policy.types:
+        for action in one.actions:
+            rule = policy.rules[action, one.class_]
+            known = constants_of([*rule.allow.alternatives, *(rule.forbid.alternatives if rule.forbid else ())])
+            triples = cases((Principal, one.class_, Circumstances), known, count=200, seed=7)
+            asked += len(triples)
 
-    wrong = differences(pairs, compiled=rule.allow.decide, vm=vm_of(oso))
+            wrong = differences(
+                triples,
+                compiled=lambda p, r, c, action=action: policy.allows(p, action, r, c),
+                vm=lambda p, r, c, action=action: vm.allows(p, action, r, c),
+            )
 
-    print(f"{len(pairs)} random decisions, {len(wrong)} mismatches")
-    assert wrong == []
+            assert wrong == [], (one.name, action)
+    print(f"{asked} random decisions, 0 mismatches")
 
 
 def test_forbid_beats_allow(tmp_path):
@@ -169,8 +183,8 @@ def test_forbid_beats_allow(tmp_path):
     own = SettingResource(tenant="a", level="USER", scope_id="u", territory=None, owner="u", sensitivity=0)
     foreign = msgspec.structs.replace(own, owner="v")
 
-    assert policy.allows(Principal(id="u"), Action.READ, own) is True
-    assert policy.allows(Principal(id="u"), Action.READ, foreign) is False
+    assert policy.allows(Principal(id="u"), Action.READ, own, NOW) is True
+    assert policy.allows(Principal(id="u"), Action.READ, foreign, NOW) is False
 
 
 def test_a_policy_that_cannot_be_compiled_is_refused_whole(tmp_path):

@@ -1,0 +1,86 @@
+"""On whose behalf something is done, and under which circumstances."""
+
+from __future__ import annotations
+
+import functools
+import re
+from datetime import UTC, datetime
+from typing import cast
+
+import msgspec
+
+from app.access.audit.record import Signature
+from app.domain.access import Access, Circumstances, Principal, Reach, circumstances_at, reach_of
+from app.domain.errors import Malformed, Violation
+from app.kit import asgi
+from app.kit.clock import Clock
+from app.kit.http import ApiRequest
+from app.log.append import Author
+
+OVERRIDE_HEADER = "Setpoint-Override-Reason"
+MAX_REASON_CHARACTERS = 500
+_REASON = re.compile(r"[^\x00-\x1f\x7f-\x9f]*\S[^\x00-\x1f\x7f-\x9f]*")
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks, in which request and circumstances. `accesses` is what the audit is to hear of at its end."""
+
+    principal: Principal
+    request_id: str
+    circumstances: Circumstances
+    accesses: list[Access] = msgspec.field(default_factory=list)
+
+    @property
+    def reach(self) -> Reach:
+        """Whose rows the database is to let this request touch."""
+        return reach_of(self.principal)
+
+    def note(self, access: Access) -> None:
+        """Have the audit told of this before the answer leaves."""
+        self.accesses.append(access)
+
+    def signature(self, *, at: datetime, policy_version: str) -> Signature:
+        """The caller as the audit names who made a change."""
+        return Signature(
+            principal=self.principal,
+            at=at,
+            request_id=self.request_id,
+            policy_version=policy_version,
+            override_reason=self.circumstances.override_reason,
+        )
+
+    def author(self, clock: Clock) -> Author:
+        """The caller as the author of a change that is made now."""
+        return Author(id=self.principal.id, at=clock(), correlation_id=self.request_id)
+
+
+def caller_of(request: ApiRequest) -> Caller:
+    """Who sent the request. Raises Malformed for a reason to override that is none."""
+    state = request.scope["state"]
+    clock = cast(Clock, request.app.state.clock)
+    return Caller(
+        principal=request.user,
+        request_id=state["request_id"],
+        circumstances=_circumstances(int(clock().timestamp() // 60), _override_reason(cast(asgi.Scope, request.scope))),
+        accesses=state.setdefault("accesses", []),
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _circumstances(minute: int, override_reason: str | None) -> Circumstances:
+    """Policies see nothing finer than minutes, so what holds in one is made once."""
+    return circumstances_at(datetime.fromtimestamp(minute * 60, UTC), override_reason=override_reason)
+
+
+def _override_reason(scope: asgi.Scope) -> str | None:
+    given = asgi.header_values(scope, OVERRIDE_HEADER.lower().encode())
+    if not given:
+        return None
+    try:
+        [text] = [value.decode("utf-8").strip() for value in given]
+    except ValueError:  # two of them, or no text
+        text = ""
+    if len(text) > MAX_REASON_CHARACTERS or not _REASON.fullmatch(text):
+        detail = f"{OVERRIDE_HEADER} takes one line of 1 to {MAX_REASON_CHARACTERS} characters, in UTF-8."
+        raise Malformed(detail, errors=[Violation(pointer=f"/header/{OVERRIDE_HEADER}", code="form", detail=detail)])
+    return text

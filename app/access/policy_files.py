@@ -1,0 +1,98 @@
+"""The files of a policy: read, looked through for what means two things, and their lines found again."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from app.access.policy import PolicyError
+
+Files: TypeAlias = Sequence[tuple[str, str]]
+"""Names and sources."""
+
+# `cut` and negated rules mean different things to the VM and to its partial evaluator, and a missing attribute under
+# `not` grants; so neither is taken.
+_FORBIDDEN_WORDS = re.compile(r"\bcut\b|\bnot\s+[a-z_]+\s*\(")
+
+
+def read_files(folders: Sequence[Path]) -> list[tuple[str, str]]:
+    """
+    The `.polar` files of all folders, looked through.
+
+    Raises PolicyError when there are none, two have one name, one cannot be read, or says what is not taken.
+    """
+    files = [file for folder in folders for file in _read(folder)]
+    names = [name for name, _ in files]
+    for name in names:
+        if names.count(name) > 1:
+            raise PolicyError(f"Two policy files are called {name}; give one of them another name.")
+    for name, source in files:
+        _lint(name, source)
+    return files
+
+
+def version_of(files: Files) -> str:
+    """What tells two policies apart: a digest of names and sources."""
+    digest = hashlib.sha256()
+    for name, source in files:
+        digest.update(f"{len(name)}:{name}{len(source)}:".encode() + source.encode())
+    return digest.hexdigest()
+
+
+def joined(files: Files) -> str:
+    """
+    The sources as Oso may see them.
+
+    Oso counts characters where it slices bytes: an error after a comment with an umlaut ends the process, by a panic
+    that nothing can catch. Each such character becomes one that is a byte, so that places stay true.
+    """
+    return "\n".join(source.encode("ascii", "replace").decode("ascii") for _, source in files)
+
+
+def placed(message: str, files: Files) -> str:
+    """Oso's words in one line, its line of all files together said as one of the file it is in."""
+    text = " ".join(line.strip() for line in message.splitlines()[:3])
+    found = re.search(r" at line (\d+)", text)
+    if found is None:
+        return text
+    number = int(found[1])
+    for name, source in files:
+        lines = source.count("\n") + 1
+        if number <= lines:
+            return f"{name}:{number}: {text[: found.start()]}"
+        number -= lines
+    return text
+
+
+def _read(folder: Path) -> list[tuple[str, str]]:
+    try:
+        files = [(path.name, path.read_text("utf-8")) for path in sorted(folder.glob("*.polar"))]
+    except (OSError, UnicodeDecodeError) as error:
+        raise PolicyError(f"The policy in {folder} cannot be read: {error}.") from error
+    if not files:
+        raise PolicyError(f"There is no .polar file in {folder}; set SETPOINT_POLICIES_DIR to a folder with one.")
+    return files
+
+
+def _lint(name: str, source: str) -> None:
+    for number, line in enumerate(source.splitlines(), start=1):
+        code = line[: _comment_start(line)]
+        found = _FORBIDDEN_WORDS.search(code)
+        if found is not None:
+            raise PolicyError(f"{name}:{number}: `{found[0]}…` is not taken here; write a rule that says what grants.")
+        if not code.isascii():
+            raise PolicyError(f"{name}:{number}: only comments may hold other characters than ASCII.")
+
+
+def _comment_start(line: str) -> int:
+    """Where the comment of a line begins; its end if it has none. A # inside quotes begins none."""
+    quoted = False
+    for place, character in enumerate(line):
+        if character == '"' and line[place - 1 : place] != "\\":
+            quoted = not quoted
+        elif character == "#" and not quoted:
+            return place
+    return len(line)
