@@ -13,12 +13,14 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFou
 from redis.asyncio import Redis
 
 from app.access import http as access_http
+from app.access import policy_http
 from app.access.audit import http as audit_http
 from app.access.authentication import Authenticator
 from app.access.gate import Gate
 from app.access.http import authenticated
 from app.access.keys import Issuer, open_issuers
 from app.access.polar import load_policy
+from app.access.policy_keeper import PolicyKeeper
 from app.config import Config, read_config
 from app.domain.errors import Malformed, NotFound, SetpointError
 from app.kit import asgi, openapi
@@ -34,7 +36,7 @@ from app.kit.problems import MethodNotAllowed, problem_of
 from app.kit.proxies import Proxies
 from app.kit.redis_client import open_redis
 from app.operations import http as operations_http
-from app.operations.health import Health
+from app.operations.health import Degraded, Health
 from app.settings.definitions import http as definitions_http
 from app.settings.directory import http as directory_http
 from app.settings.effective import http as effective_http
@@ -50,6 +52,7 @@ HANDLERS = [
     *directory_http.HANDLERS,
     access_http.verify,
     *audit_http.HANDLERS,
+    *policy_http.HANDLERS,
     *operations_http.HANDLERS,
 ]
 
@@ -96,8 +99,11 @@ def create_app(config: Config, *, clock: Clock = utc_now) -> asgi.App:
             async with database.connection() as connection:
                 await require_least_power(connection)
             redis = await _redis(stack, config)
+            keeper = PolicyKeeper(gate, [config.policies_path], clock=clock)
+            await stack.enter_async_context(keeper.keeping())
             app.state.registry = Registry(database=database, gate=gate, clock=clock, config=config)
-            app.state.health = _health(database, redis, clock=clock)
+            app.state.policy_keeper = keeper
+            app.state.health = _health(database, redis, keeper, clock=clock)
             yield
 
     handlers = [*HANDLERS, openapi.handler(HANDLERS, config=config)]
@@ -112,6 +118,7 @@ def create_app(config: Config, *, clock: Clock = utc_now) -> asgi.App:
     )
     app.state.config = config
     app.state.clock = clock
+    app.state.gate = gate
     app.state.methods = Methods(handlers)
     routed = answering_options(cast(asgi.App, app), methods=app.state.methods)
     door = authenticated(routed, authenticator=authenticator)
@@ -124,8 +131,15 @@ async def _redis(stack: AsyncExitStack, config: Config) -> Redis | None:
     return await stack.enter_async_context(open_redis(config.redis_url, config=config))
 
 
-def _health(database: Database, redis: Redis | None, *, clock: Clock) -> Health:
-    probes: dict[str, Callable[[], Any]] = {"postgresql": lambda: database.fetchrow("SELECT 1")}
+def _health(database: Database, redis: Redis | None, keeper: PolicyKeeper, *, clock: Clock) -> Health:
+    async def policy() -> None:
+        if keeper.last_error is not None:
+            raise Degraded(keeper.last_error)
+
+    probes: dict[str, Callable[[], Any]] = {
+        "postgresql": lambda: database.fetchrow("SELECT 1"),
+        "policy": policy,
+    }
     if redis is not None:
         probes["redis"] = redis.ping
     return Health(probes, required=frozenset({"postgresql"}), clock=clock)

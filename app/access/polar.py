@@ -24,7 +24,7 @@ from app.access.compiler.partial import Oracle
 from app.access.compiler.predicate import predicate_of
 from app.access.compiler.self_test import cases, constants_of, differences
 from app.access.policy import Compiled, Policy, PolicyError, ResourceType, Rule
-from app.access.policy_files import joined, placed, read_files, version_of
+from app.access.policy_files import Files, digest_of, joined, placed, read_files, statements_left_out
 from app.domain.access import (
     ACTIONS,
     ApiKeyResource,
@@ -42,6 +42,7 @@ from app.domain.access import (
 )
 
 LIMIT_MS = 2_000  # for one rule; a recursive one would otherwise hold the start for Oso's 30 s
+VERSION_CHARACTERS = 16
 SELF_TEST_CASES = 30  # per action and class of resource; the test suite takes thousands
 
 _NAMES: dict[str, type] = {
@@ -79,13 +80,15 @@ def load_policy(*folders: Path, more_types: Sequence[ResourceType] = ()) -> Poli
         vm = Interpreter(joined(files), types)
     except OsoError as error:
         raise PolicyError(f"The policy is refused: {placed(str(error), files)}") from error
-    try:
-        rules = _compiled(vm, types)
-    except (CannotCompile, OsoError) as error:
-        where = ", ".join(map(str, folders))
-        raise PolicyError(f"The policy in {where} cannot be compiled: {placed(str(error), files)}") from error
+    rules = {
+        (action, one.class_): _both(vm, action, one, files=files, types=types)
+        for one in types
+        for action in one.actions
+    }
+    digest = digest_of(files)
     return Policy(
-        version=version_of(files),
+        version=digest[:VERSION_CHARACTERS],
+        digest=digest,
         files=tuple(name for name, _ in files),
         types=types,
         rules=rules,
@@ -123,16 +126,29 @@ def _loaded(source: str, types: Sequence[ResourceType]) -> Oso:
     return oso
 
 
-def _compiled(vm: Interpreter, types: Sequence[ResourceType]) -> dict[tuple[str, type], Rule]:
-    """Every action on every class of resource, each held against the VM."""
-    rules: dict[tuple[str, type], Rule] = {}
-    for one in types:
-        for action in one.actions:
-            forbid = _rule(vm, "forbid", action, one)
-            rules[action, one.class_] = Rule(
-                allow=_rule(vm, "allow", action, one), forbid=forbid if forbid.alternatives else None
-            )
-    return rules
+def _both(vm: Interpreter, action: str, about: ResourceType, *, files: Files, types: Sequence[ResourceType]) -> Rule:
+    """What is said of one action on one class of resource. Raises PolicyError naming the rule that has no meaning."""
+    try:
+        forbid = _rule(vm, "forbid", action, about)
+        allow = _rule(vm, "allow", action, about)
+    except (CannotCompile, OsoError) as error:
+        reason = f"{action} on {about.name}: {placed(str(error), files)}"
+        place = _place_of_fault(action, about, files=files, types=types)
+        raise PolicyError(f"The policy cannot be compiled: {place}{reason}") from error
+    return Rule(allow=allow, forbid=forbid if forbid.alternatives else None)
+
+
+def _place_of_fault(action: str, about: ResourceType, *, files: Files, types: Sequence[ResourceType]) -> str:
+    """The file and line of the first statement without which all is well; nothing when it takes more than one."""
+    for place, without in statements_left_out(files):
+        try:
+            vm = Interpreter(joined(without), types)
+            for rule in ("forbid", "allow"):
+                _alternatives(vm.oso, rule, action, about)
+        except (CannotCompile, OsoError):
+            continue
+        return f"{place}: "
+    return ""
 
 
 def _rule(vm: Interpreter, rule: str, action: str, about: ResourceType) -> Compiled:

@@ -44,7 +44,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """A loaded policy. It never changes; whoever wants another loads another."""
 
-    version: str  # sha256 over names and sources of the files
+    version: str  # the beginning of the digest: long enough to tell policies apart, short enough to be read out
+    digest: str  # sha256 over names and sources of the files
     files: tuple[str, ...]
     types: tuple[ResourceType, ...]
     rules: Mapping[tuple[str, type], Rule]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -15,6 +15,7 @@ Files: TypeAlias = Sequence[tuple[str, str]]
 
 # `cut` and negated rules mean different things to the VM and to its partial evaluator, and a missing attribute under
 # `not` grants; so neither is taken.
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|#[^\n]*|\s+|;|[^\s"#;]+|"')
 _FORBIDDEN_WORDS = re.compile(r"\bcut\b|\bnot\s+[a-z_]+\s*\(")
 
 
@@ -34,8 +35,19 @@ def read_files(folders: Sequence[Path]) -> list[tuple[str, str]]:
     return files
 
 
-def version_of(files: Files) -> str:
-    """What tells two policies apart: a digest of names and sources."""
+def fingerprint(folders: Sequence[Path]) -> str:
+    """What changes when the files of these folders do, good or bad; never raises."""
+    digest = hashlib.sha256()
+    for path in (path for folder in folders for path in sorted(folder.glob("*.polar"))):
+        try:
+            digest.update(f"{path}\n".encode() + path.read_bytes())
+        except OSError as error:
+            digest.update(f"{path}\n{error.errno}".encode())
+    return digest.hexdigest()
+
+
+def digest_of(files: Files) -> str:
+    """What tells two policies apart, over names and sources."""
     digest = hashlib.sha256()
     for name, source in files:
         digest.update(f"{len(name)}:{name}{len(source)}:".encode() + source.encode())
@@ -65,6 +77,29 @@ def placed(message: str, files: Files) -> str:
             return f"{name}:{number}: {text[: found.start()]}"
         number -= lines
     return text
+
+
+def statements_left_out(files: Files) -> Iterator[tuple[str, Files]]:
+    """For each statement its place, `settings.polar:12`, and the files without it; other lines stay where they are."""
+    for index, (name, source) in enumerate(files):
+        for start, end in _statements(source):
+            blank = "\n" * source.count("\n", start, end)
+            without = (name, source[:start] + blank + source[end:])
+            line = source.count("\n", 0, start) + 1
+            yield f"{name}:{line}", [*files[:index], without, *files[index + 1 :]]
+
+
+def _statements(source: str) -> Iterator[tuple[int, int]]:
+    """Where each statement begins and ends, its semicolon included."""
+    start: int | None = None
+    for found in _TOKEN.finditer(source):
+        if found[0].startswith("#") or found[0].isspace():
+            continue
+        if start is None:
+            start = found.start()
+        if found[0] == ";":
+            yield start, found.end()
+            start = None
 
 
 def _read(folder: Path) -> list[tuple[str, str]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from types import FrameType
 from typing import Any
 
 from granian._internal import load_target
@@ -57,6 +59,7 @@ def run_workers(config: Config, *, target: str, on_ready: Callable[[], None], an
     )
     watch = threading.Thread(target=_watch, args=(server, config, on_ready, announce), name="ready", daemon=True)
     server.on_startup(watch.start)
+    server.on_startup(lambda: _pass_on_hangups(server))
     try:
         server.serve(target_loader=_load_in_worker)
     except SystemExit:
@@ -66,10 +69,27 @@ def run_workers(config: Config, *, target: str, on_ready: Callable[[], None], an
     return 0
 
 
+def _pass_on_hangups(server: MPServer) -> None:
+    """
+    SIGHUP asks each worker to look at its policy files anew (app/access/policy_keeper.py).
+
+    Granian would replace the workers instead, and with a bad policy none of the new ones could start.
+    """
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        del frame
+        for worker in server.wrks:
+            if worker.inner.is_alive():
+                os.kill(worker.inner.pid, number)
+
+    signal.signal(signal.SIGHUP, pass_on)
+
+
 def _load_in_worker(target: str) -> Any:
     """Make the application, in the worker. Until Granian takes over its signals, they end it at once."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the application listens to it
     end_with_parent()
     try:
         return load_target(target, factory=True)

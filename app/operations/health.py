@@ -16,6 +16,10 @@ PROBE_SECONDS = 1.0  # how long a part may take to answer before it counts as do
 Probe = Callable[[], Awaitable[object]]
 
 
+class Degraded(Exception):
+    """Raised by a probe of a part that works, but not as it should; the message is shown, so it tells no secrets."""
+
+
 class PartState(msgspec.Struct, kw_only=True, rename="camel"):
     """What a part last said. `since` is when it began to say so."""
 
@@ -56,6 +60,8 @@ class Health:
     async def _ask(self, name: str) -> None:
         try:
             await asyncio.wait_for(_called(self._probes[name]), PROBE_SECONDS)
+        except Degraded as degraded:
+            self._note(name, "degraded", str(degraded))
         except Exception as error:  # noqa: BLE001 - whatever a part says but yes is a no, and is shown
             # The kind only: an open page must not tell addresses or user names.
             self._note(name, "down", type(error).__name__)

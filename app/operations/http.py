@@ -17,7 +17,7 @@ _TAG = "Operations"
 class PartView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One part of the node. `since` is when it came to be in this state, in UTC."""
 
-    state: Literal["up", "down", "unknown"]
+    state: Literal["up", "degraded", "down", "unknown"]
     since: str
     last_error: str | None
 

@@ -145,6 +145,7 @@ NOTHING_TO_SEE = {
     "healthLive": "says how the node is",
     "healthReady": "says how the node is",
     "verifyCredential": "says who the caller is",
+    "getPolicy": "says by which rules it is decided, of no tenant's things",
 }
 # Definitions hold for all tenants: those who are cleared for one may see it, and only platform admins change it.
 ABOUT_DEFINITIONS = {"getDefinition", "putDefinition", "deleteDefinition", "listDefinitions"}

@@ -7,9 +7,10 @@ where a translation would be wrong. Any difference refuses the policy.
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -76,17 +77,31 @@ _RANKS = (0, 1, 2, 3)
 
 
 def _instance(class_: type, pool: Mapping[str, list[Plain]], source: random.Random) -> Any:
+    return class_(**{one.name: _value(one, pool.get(one.name, []), source) for one in _fields(class_)})
+
+
+class _Field(NamedTuple):
+    name: str
+    kinds: frozenset[type]
+    is_collection: bool
+
+
+@functools.cache
+def _fields(class_: type) -> tuple[_Field, ...]:
+    """What is to be known of a Struct's fields, found out once: msgspec evaluates annotations anew each time."""
     kinds = kinds_of(class_)
-    fields = {field.name: field for field in msgspec.structs.fields(class_)}
-    return class_(**{name: _value(fields[name].type, kinds[name], pool.get(name, []), source) for name in fields})
+    types = {field.name: msgspec.inspect.type_info(field.type) for field in msgspec.structs.fields(class_)}
+    return tuple(
+        _Field(name, kinds[name], isinstance(info, msgspec.inspect.VarTupleType)) for name, info in types.items()
+    )
 
 
-def _value(annotation: Any, kinds: frozenset[type], known: list[Plain], source: random.Random) -> Any:
-    options: list[Plain] = [value for value in known if type(value) in kinds]
-    options += [name for name in _NAMES if str in kinds]
-    options += [rank for rank in _RANKS if int in kinds]
-    options += [value for value in (True, False) if bool in kinds]
-    options += [None] if type(None) in kinds else []
-    if isinstance(msgspec.inspect.type_info(annotation), msgspec.inspect.VarTupleType):
+def _value(field: _Field, known: list[Plain], source: random.Random) -> Any:
+    options: list[Plain] = [value for value in known if type(value) in field.kinds]
+    options += [name for name in _NAMES if str in field.kinds]
+    options += [rank for rank in _RANKS if int in field.kinds]
+    options += [value for value in (True, False) if bool in field.kinds]
+    options += [None] if type(None) in field.kinds else []
+    if field.is_collection:
         return tuple(source.sample(options, k=source.randint(0, min(2, len(options)))))
     return source.choice(options)
