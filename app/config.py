@@ -45,6 +45,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     statement_timeout_seconds: Seconds = 5.0  # PostgreSQL ends any statement after this
     connect_timeout_seconds: Seconds = 5.0  # how long a connection attempt may take
     redis_timeout_seconds: Seconds = 0.05  # redis-py waits 5 s, eleven times, if left alone; PostgreSQL answers sooner
+    l1_bytes: Annotated[int, msgspec.Meta(ge=0)] = 67_108_864  # 64 MiB of entries and views per worker; 0: none
+    stale_if_error_seconds: Annotated[int, msgspec.Meta(ge=0)] = 300  # longest that what is held outlives PostgreSQL
     min_position_wait_seconds: Seconds = 0.25  # API.md: the longest a read waits for Setpoint-Min-Position
 
     allowed_hosts: str | None = None  # names in Host that are answered, with commas; None: a proxy may see to it

@@ -23,6 +23,7 @@ from app.access.polar import load_policy
 from app.access.policy_keeper import PolicyKeeper
 from app.config import Config, read_config
 from app.domain.errors import Malformed, NotFound, SetpointError
+from app.domain.event import Feed
 from app.kit import asgi, openapi
 from app.kit.clock import Clock, utc_now
 from app.kit.database import Database, open_database
@@ -35,8 +36,12 @@ from app.kit.methods import Methods, answering_options
 from app.kit.problems import MethodNotAllowed, problem_of
 from app.kit.proxies import Proxies
 from app.kit.redis_client import open_redis
+from app.log.listener import open_listener
+from app.log.tailer import Tailer, open_tailer
 from app.operations import http as operations_http
 from app.operations.health import Degraded, Health
+from app.settings.cache.cache import Cache, open_cache
+from app.settings.cache.subjects import subject_of
 from app.settings.definitions import http as definitions_http
 from app.settings.directory import http as directory_http
 from app.settings.effective import http as effective_http
@@ -99,11 +104,12 @@ def create_app(config: Config, *, clock: Clock = utc_now) -> asgi.App:
             async with database.connection() as connection:
                 await require_least_power(connection)
             redis = await _redis(stack, config)
+            cache = await _cache(stack, database, config)
             keeper = PolicyKeeper(gate, [config.policies_path], clock=clock)
             await stack.enter_async_context(keeper.keeping())
-            app.state.registry = Registry(database=database, gate=gate, clock=clock, config=config)
+            app.state.registry = Registry(database=database, gate=gate, clock=clock, config=config, cache=cache)
             app.state.policy_keeper = keeper
-            app.state.health = _health(database, redis, keeper, clock=clock)
+            app.state.health = _health(database, redis, cache.tailer, keeper, clock=clock)
             yield
 
     handlers = [*HANDLERS, openapi.handler(HANDLERS, config=config)]
@@ -131,13 +137,23 @@ async def _redis(stack: AsyncExitStack, config: Config) -> Redis | None:
     return await stack.enter_async_context(open_redis(config.redis_url, config=config))
 
 
-def _health(database: Database, redis: Redis | None, keeper: PolicyKeeper, *, clock: Clock) -> Health:
+async def _cache(stack: AsyncExitStack, database: Database, config: Config) -> Cache:
+    """The cache, and what keeps it true: the tailer of the settings feed, woken by the doorbell."""
+    url = cast(str, config.database_url)
+    listener = await stack.enter_async_context(open_listener(url))
+    following = open_tailer(url, Feed.SETTINGS, subject=subject_of, listener=listener, config=config)
+    tailer = await stack.enter_async_context(following)
+    return await stack.enter_async_context(open_cache(database=database, tailer=tailer, config=config))
+
+
+def _health(database: Database, redis: Redis | None, tailer: Tailer, keeper: PolicyKeeper, *, clock: Clock) -> Health:
     async def policy() -> None:
         if keeper.last_error is not None:
             raise Degraded(keeper.last_error)
 
     probes: dict[str, Callable[[], Any]] = {
         "postgresql": lambda: database.fetchrow("SELECT 1"),
+        "tailer": tailer.require_fresh,
         "policy": policy,
     }
     if redis is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TypeAlias
@@ -10,11 +11,21 @@ from uuid import UUID
 import uuid_utils.compat
 
 Clock: TypeAlias = Callable[[], datetime]
+Stopwatch: TypeAlias = Callable[[], float]
 
 
 def utc_now() -> datetime:
     """The aware UTC time."""
     return datetime.now(UTC)
+
+
+def boot_seconds() -> float:
+    """
+    Seconds since this machine started, for ages. They pass while it sleeps or this process is stopped.
+
+    CLOCK_MONOTONIC stands still while a virtual machine is suspended: what is old would still look young after it.
+    """
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def new_id() -> UUID:

@@ -20,4 +20,4 @@ async def reach_position(request: ApiRequest) -> None:
     """Wait for the position that a read names. Whatever is read from here on, absence too, is not from before it."""
     registry = registry_of(request)
     wait_seconds = registry.config.min_position_wait_seconds
-    await reached(request.min_position(), database=registry.database, wait_seconds=wait_seconds)
+    await reached(request.min_position(), tailer=registry.hot.tailer, wait_seconds=wait_seconds)

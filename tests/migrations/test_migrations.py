@@ -16,9 +16,9 @@ import pytest
 
 from app.kit.migrations import MigrationFailed, known_ids, migrate_backwards, migrate_forwards
 from app.log.append import _APPEND
+from app.settings.cache import store as cache_store
 from app.settings.definitions import store as definitions_store
 from app.settings.directory import store as directory_store
-from app.settings.effective import store as effective_store
 from app.settings.values import store as values_store
 from tests.fixtures import Databases, in_a_loop_of_its_own
 
@@ -185,7 +185,7 @@ def test_the_event_table_has_the_columns_that_are_appended(database_url: str) ->
 
 def statements() -> dict[str, str]:
     """Every SELECT of the stores that a request may send, by its name."""
-    stores = (definitions_store, directory_store, effective_store, values_store)
+    stores = (definitions_store, directory_store, cache_store, values_store)
     return {
         f"{store.__name__}.{name}": value
         for store in stores

@@ -18,8 +18,7 @@ from app.kit.http import ApiRequest, Operation, api, encode, principal_salt, tag
 from app.kit.paging import Prefix
 from app.kit.query import pointing_into_query
 from app.settings.effective import queries
-from app.settings.effective.queries import Effective, Explained
-from app.settings.effective.store import Selection
+from app.settings.effective.queries import Effective, Explained, Selection
 from app.settings.http import MIN_POSITION, reach_position, registry_of
 from app.settings.values.views import Key
 
@@ -101,7 +100,8 @@ async def resolve_setting(request: ApiRequest, key: str, params: ResolveQuery) -
     # The tag stands in the body too, so it is made of the body without it: same content, same tag.
     bare = _effective_setting(found)
     tag = view_tag(encode(bare), salt=principal_salt(request.user))
-    return tagged(request, encode(msgspec.structs.replace(bare, etag=tag)), tag=tag, position=found.position)
+    body = encode(msgspec.structs.replace(bare, etag=tag))
+    return tagged(request, body, tag=tag, position=found.position, stale_seconds=found.stale_seconds)
 
 
 @api(
@@ -126,7 +126,7 @@ async def effective_settings(request: ApiRequest, params: EffectiveQuery) -> Res
     await reach_position(request)
     found = await queries.effective_values(chain, selection, caller=caller_of(request), registry=registry)
     body = encode(_effective_settings(found, explain=params.explain))
-    return view(request, body, position=found.position)
+    return view(request, body, position=found.position, stale_seconds=found.stale_seconds)
 
 
 HANDLERS = [resolve_setting, effective_settings]

@@ -9,17 +9,25 @@ from app.domain.access import UNKNOWN, Action, ScopeFacts, facts_of, setting_at
 from app.domain.definition import Sensitivity, is_key
 from app.domain.errors import NotFound
 from app.domain.position import Position
-from app.domain.resolution import EffectiveValue, Step, explain, hidden, resolve
+from app.domain.resolution import Contribution, EffectiveValue, Step, explain, hidden, resolve
 from app.domain.scope import Chain, Scope
-from app.settings.effective import store
-from app.settings.effective.store import DefinedKey, Selection, Snapshot
+from app.settings.cache.cache import Moment
+from app.settings.cache.entry import DefinedKey, Entry
 from app.settings.registry import Registry
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """Which keys: the named ones, or all with a prefix."""
+
+    keys: tuple[str, ...] | None = None
+    prefix: str = ""
 
 
 class Explained(msgspec.Struct, frozen=True, kw_only=True):
     """One effective value, and its explanation as far as the caller may see it; no steps unless asked for."""
 
     position: Position
+    stale_seconds: int | None
     effective: EffectiveValue
     steps: tuple[Step, ...]
 
@@ -28,6 +36,7 @@ class Effective(msgspec.Struct, frozen=True, kw_only=True):
     """Effective values in order of their keys, as far as the caller's clearance goes."""
 
     position: Position
+    stale_seconds: int | None
     values: list[EffectiveValue]
 
 
@@ -38,19 +47,24 @@ async def effective_value(chain: Chain, key: str, *, explained: bool, caller: Ca
     """
     if not is_key(key):
         raise NotFound
-    snapshot = await _snapshot(chain, Selection(keys=(key,)), caller=caller, registry=registry)
-    visible = _visible(snapshot, chain, caller=caller, registry=registry)
+    moment = await _moment(chain, caller=caller, registry=registry)
+    visible = _visible(moment.definitions.of([key]), moment, chain, caller=caller, registry=registry)
     if not visible:
         raise NotFound
     [defined] = visible
-    values = snapshot.values.get(key, {})
+    values = _contributions(key, moment, chain)
     steps: tuple[Step, ...] = ()
     if explained:
         steps = tuple(
-            _shown(step, defined, snapshot, caller=caller, registry=registry)
+            _shown(step, defined, moment, chain, caller=caller, registry=registry)
             for step in explain(defined.rule, values, chain)
         )
-    return Explained(position=snapshot.position, effective=resolve(defined.rule, values, chain), steps=steps)
+    return Explained(
+        position=moment.position,
+        stale_seconds=moment.stale_seconds,
+        effective=resolve(defined.rule, values, chain),
+        steps=steps,
+    )
 
 
 async def effective_values(chain: Chain, selection: Selection, *, caller: Caller, registry: Registry) -> Effective:
@@ -59,46 +73,68 @@ async def effective_values(chain: Chain, selection: Selection, *, caller: Caller
 
     Raises NotFound when the context names a scope that the caller may not read from.
     """
-    snapshot = await _snapshot(chain, selection, caller=caller, registry=registry)
-    visible = _visible(snapshot, chain, caller=caller, registry=registry)
+    moment = await _moment(chain, caller=caller, registry=registry)
+    visible = _visible(_selected(moment, selection), moment, chain, caller=caller, registry=registry)
     return Effective(
-        position=snapshot.position,
-        values=[resolve(one.rule, snapshot.values.get(one.rule.key, {}), chain) for one in visible],
+        position=moment.position,
+        stale_seconds=moment.stale_seconds,
+        values=[resolve(one.rule, _contributions(one.rule.key, moment, chain), chain) for one in visible],
     )
 
 
-async def _snapshot(chain: Chain, selection: Selection, *, caller: Caller, registry: Registry) -> Snapshot:
-    """The snapshot, once every scope of the chain has let the caller in: a context is refused whole."""
-    async with registry.database.connection() as connection:
-        snapshot = await store.snapshot(connection, chain, selection, reach=caller.reach)
-    if len(chain) > 1 and not snapshot.tenant_exists:
+async def _moment(chain: Chain, *, caller: Caller, registry: Registry) -> Moment:
+    """The moment, once every scope of the chain has let the caller in: a context is refused whole."""
+    moment = await registry.hot.moment(chain, reach=caller.reach)
+    if len(chain) > 1 and not moment.entries[1].tenant_exists:
         raise NotFound
-    for scope in chain:
-        resource = setting_at(scope, _facts(scope, snapshot), Sensitivity.PUBLIC)
+    for scope, entry in zip(chain, moment.entries, strict=True):
+        resource = setting_at(scope, _facts(scope, entry), Sensitivity.PUBLIC)
         registry.gate.require_visible(caller, Action.RESOLVE, resource)
-    return snapshot
+    return moment
 
 
-def _visible(snapshot: Snapshot, chain: Chain, *, caller: Caller, registry: Registry) -> list[DefinedKey]:
+def _selected(moment: Moment, selection: Selection) -> list[DefinedKey]:
+    if selection.keys is not None:
+        return moment.definitions.of(selection.keys)
+    return moment.definitions.starting_with(selection.prefix)
+
+
+def _visible(
+    defined: list[DefinedKey], moment: Moment, chain: Chain, *, caller: Caller, registry: Registry
+) -> list[DefinedKey]:
     """The keys that the caller is cleared for at every scope of the chain."""
     cleared = {
         sensitivity
-        for sensitivity in {one.sensitivity for one in snapshot.keys}
+        for sensitivity in {one.sensitivity for one in defined}
         if all(
-            registry.gate.allows(caller, Action.RESOLVE, setting_at(scope, _facts(scope, snapshot), sensitivity))
-            for scope in chain
+            registry.gate.allows(caller, Action.RESOLVE, setting_at(scope, _facts(scope, entry), sensitivity))
+            for scope, entry in zip(chain, moment.entries, strict=True)
         )
     }
-    return [one for one in snapshot.keys if one.sensitivity in cleared]
+    return [one for one in defined if one.sensitivity in cleared]
 
 
-def _shown(step: Step, defined: DefinedKey, snapshot: Snapshot, *, caller: Caller, registry: Registry) -> Step:
+def _contributions(key: str, moment: Moment, chain: Chain) -> dict[Scope, Contribution]:
+    """What the scopes of the chain say about a key."""
+    return {
+        scope: Contribution(
+            value=said.value, version=said.version, updated_at=said.updated_at, updated_by=said.updated_by
+        )
+        for scope, entry in zip(chain, moment.entries, strict=True)
+        if (said := entry.values.get(key)) is not None
+    }
+
+
+def _shown(
+    step: Step, defined: DefinedKey, moment: Moment, chain: Chain, *, caller: Caller, registry: Registry
+) -> Step:
     """A step, without its details unless the caller may read what is set there."""
     if step.scope is None:
         return step
-    resource = setting_at(step.scope, _facts(step.scope, snapshot), defined.sensitivity)
+    entry = moment.entries[chain.index(step.scope)]
+    resource = setting_at(step.scope, _facts(step.scope, entry), defined.sensitivity)
     return step if registry.gate.allows(caller, Action.READ, resource) else hidden(step)
 
 
-def _facts(scope: Scope, snapshot: Snapshot) -> ScopeFacts:
-    return facts_of(scope, snapshot.facts.get(scope.path, UNKNOWN))
+def _facts(scope: Scope, entry: Entry) -> ScopeFacts:
+    return facts_of(scope, UNKNOWN if entry.facts is None else entry.facts)

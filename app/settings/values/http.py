@@ -79,7 +79,8 @@ async def get_setting(request: ApiRequest, params: PlaceQuery) -> Response[bytes
     await reach_position(request)
     found = await queries.value_at(scope, params.key, caller=caller_of(request), registry=registry_of(request))
     body = encode(setting_view(found.value))
-    return tagged(request, body, tag=change_tag(found.value.position), position=found.position)
+    tag = change_tag(found.value.position)
+    return tagged(request, body, tag=tag, position=found.position, stale_seconds=found.stale_seconds)
 
 
 @api(

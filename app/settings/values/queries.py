@@ -25,8 +25,18 @@ async def value_at(scope: Scope, key: str, *, caller: Caller, registry: Registry
     """The value set for a key at a scope. Raises NotFound when there is none, or none to be seen."""
     if not is_key(key):
         raise NotFound
-    async with registry.database.connection() as connection:
-        found = await store.at(connection, scope, key, reach=caller.reach)
+    moment = await registry.hot.moment((scope,), reach=caller.reach)
+    value = moment.entries[0].values.get(key)
+    defined = moment.definitions.by_key.get(key)
+    if value is None or defined is None:
+        raise NotFound
+    found = Found(
+        position=moment.position,
+        value=value,
+        sensitivity=defined.sensitivity,
+        facts=moment.entries[0].facts or UNKNOWN,
+        stale_seconds=moment.stale_seconds,
+    )
     return _readable(found, caller=caller, registry=registry)
 
 

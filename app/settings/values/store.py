@@ -26,6 +26,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     value: SettingValue
     sensitivity: Sensitivity
     facts: ScopeFacts
+    stale_seconds: int | None = None
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,8 +49,6 @@ _COLUMNS = """v.id, v.tenant, v.level, v.scope_id, v.key, v.value, v.metadata, v
 # Functions of the database, which set the reach and read in one round trip (migrations/…_row_level_security.py).
 # Index: setting_value_pkey.
 _BY_ID = "SELECT * FROM setting_by_id($1, $2)"
-# Index: setting_value_by_scope.
-_AT = "SELECT * FROM setting_at($1, $2, $3)"
 # Index: setting_value_by_scope; a prefix is a range of keys, never a pattern.
 _PAGE = f"""
 SELECT {SETTINGS_POSITION} AS feed_position, ARRAY(
@@ -94,11 +93,6 @@ SELECT {SETTINGS_POSITION} AS feed_position, ARRAY(
 async def by_id(connection: Connection, setting_id: UUID, *, reach: Reach) -> Found | None:
     """The value with this id."""
     return _found(await connection.fetchrow(_BY_ID, reach, setting_id))
-
-
-async def at(connection: Connection, scope: Scope, key: str, *, reach: Reach) -> Found | None:
-    """The value set for a key at a scope."""
-    return _found(await connection.fetchrow(_AT, reach, scope.path, key))
 
 
 async def page(
