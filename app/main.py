@@ -10,7 +10,6 @@ from typing import Any, cast
 
 from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
-from redis.asyncio import Redis
 
 from app.access import http as access_http
 from app.access import policy_http
@@ -35,7 +34,7 @@ from app.kit.logs import configure_logs
 from app.kit.methods import Methods, answering_options
 from app.kit.problems import MethodNotAllowed, problem_of
 from app.kit.proxies import Proxies
-from app.kit.redis_client import open_redis
+from app.kit.redis_client import RedisClient, open_redis
 from app.log.listener import open_listener
 from app.log.tailer import Tailer, open_tailer
 from app.operations import http as operations_http
@@ -104,7 +103,7 @@ def create_app(config: Config, *, clock: Clock = utc_now) -> asgi.App:
             async with database.connection() as connection:
                 await require_least_power(connection)
             redis = await _redis(stack, config)
-            cache = await _cache(stack, database, config)
+            cache = await _cache(stack, database, redis, config)
             keeper = PolicyKeeper(gate, [config.policies_path], clock=clock)
             await stack.enter_async_context(keeper.keeping())
             app.state.registry = Registry(database=database, gate=gate, clock=clock, config=config, cache=cache)
@@ -131,22 +130,24 @@ def create_app(config: Config, *, clock: Clock = utc_now) -> asgi.App:
     return edge(door, hosts=Hosts(config.hosts), proxies=Proxies(config.proxies))
 
 
-async def _redis(stack: AsyncExitStack, config: Config) -> Redis | None:
+async def _redis(stack: AsyncExitStack, config: Config) -> RedisClient | None:
     if config.redis_url is None:
         return None
     return await stack.enter_async_context(open_redis(config.redis_url, config=config))
 
 
-async def _cache(stack: AsyncExitStack, database: Database, config: Config) -> Cache:
+async def _cache(stack: AsyncExitStack, database: Database, redis: RedisClient | None, config: Config) -> Cache:
     """The cache, and what keeps it true: the tailer of the settings feed, woken by the doorbell."""
     url = cast(str, config.database_url)
     listener = await stack.enter_async_context(open_listener(url))
     following = open_tailer(url, Feed.SETTINGS, subject=subject_of, listener=listener, config=config)
     tailer = await stack.enter_async_context(following)
-    return await stack.enter_async_context(open_cache(database=database, tailer=tailer, config=config))
+    return await stack.enter_async_context(open_cache(database=database, tailer=tailer, redis=redis, config=config))
 
 
-def _health(database: Database, redis: Redis | None, tailer: Tailer, keeper: PolicyKeeper, *, clock: Clock) -> Health:
+def _health(
+    database: Database, redis: RedisClient | None, tailer: Tailer, keeper: PolicyKeeper, *, clock: Clock
+) -> Health:
     async def policy() -> None:
         if keeper.last_error is not None:
             raise Degraded(keeper.last_error)

@@ -31,6 +31,7 @@ from app.kit.logs import configure_logs
 from app.kit.migrations import migrate_forwards
 from app.main import create_app
 from app.settings.registry import Registry
+from tests.valkey import Valkey, valkey_process
 from tests.world import START, Api, SteppableClock, settle
 
 T = TypeVar("T")
@@ -146,10 +147,18 @@ def databases(run_path: Path) -> Iterator[Databases]:
 
 
 @pytest.fixture(scope="session")
-def config(run_path: Path) -> Config:
+def valkey() -> Iterator[Valkey]:
+    """The Valkey of this process. It keeps what it holds from test to test, as one beside a restored database would."""
+    with valkey_process() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def config(run_path: Path, valkey: Valkey) -> Config:
     """How tests run: with limits that are quickly reached."""
     return Config(
         data_dir=str(run_path / "servers"),
+        redis_url=valkey.url,
         min_position_wait_seconds=0.05,
         acquire_timeout_seconds=5.0,
         pool_size=8,

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import msgspec
 
@@ -27,16 +27,22 @@ from app.domain.position import Position
 from app.domain.scope import GLOBAL, Chain, Scope
 from app.kit.coalescer import Coalescer
 from app.kit.database import Database, DatabaseUnavailable
+from app.kit.redis_client import RedisClient
+from app.kit.tasks import running
 from app.log.tailer import Tailer
 from app.settings.cache import store
+from app.settings.cache.codec import Codec
 from app.settings.cache.counters import Cause, Counters, Losses, Tier
 from app.settings.cache.entry import Definitions, Entry, Stamped
 from app.settings.cache.local import Local
+from app.settings.cache.secret import cache_secret
+from app.settings.cache.shared import Shared
 from app.settings.cache.subjects import DEFINITIONS
 
 ATTEMPTS = 4  # before a chain that keeps changing is read in one transaction
 FILLS = 4  # statements at a time; half of the default pool, so that misses leave room for writes
 FILL_SCOPES = 64  # per statement
+_SLOWNESS = {tier: rank for rank, tier in enumerate(Tier)}
 NEVER = 1e9  # seconds; an age for what was never proven
 
 
@@ -57,18 +63,31 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
 class Cache:
     """Answers what the registry holds. Open it with `open_cache`."""
 
-    def __init__(self, *, database: Database, tailer: Tailer, config: Config) -> None:
+    def __init__(
+        self, *, database: Database, tailer: Tailer, redis: RedisClient | None, codec: Codec, config: Config
+    ) -> None:
         self._database = database
         self.tailer = tailer
         self.counters = Counters()
         self.losses = Losses()
         self.local = Local(config.l1_bytes, evicted=self._evicted)
+        self.shared = None if redis is None else self._shared(redis, codec, config)
         self._stale_limit = config.stale_if_error_seconds
         # Needed by every read, and few: always held, whatever the limit of the local tier.
         self._definitions: Definitions | None = None
         self._global: Entry | None = None
         self._fills: Coalescer[str | None, Scope | str, Stamped] = Coalescer(self._load, calls=FILLS, keys=FILL_SCOPES)
         tailer.on_change(self._changed)
+
+    def _shared(self, redis: RedisClient, codec: Codec, config: Config) -> Shared:
+        return Shared(
+            redis,
+            codec=codec,
+            counters=self.counters,
+            losses=self.losses,
+            deadline_seconds=config.redis_timeout_seconds,
+            ttl_seconds=config.redis_ttl_seconds,
+        )
 
     async def moment(self, chain: Chain, *, reach: Reach) -> Moment:
         """
@@ -107,19 +126,20 @@ class Cache:
                 got.clear()
                 trail = self.tailer.trail
             missing = self._missing(chain, got)
-            if not missing and self._definitions is not None and self._holds(DEFINITIONS, self._definitions):
+            definitions = self._definitions_that_hold()
+            if not missing and definitions is not None:
                 self.counters.stale += stale_seconds is not None
                 return Moment(
                     position=trail.head,
-                    definitions=self._definitions,
+                    definitions=definitions,
                     entries=tuple(got[scope.path] for scope in chain),
                     tier=tier,
                     stale_seconds=stale_seconds,
                 )
-            if stale_seconds is not None:
+            asked = await self._fetch(missing, got, redis_only=stale_seconds is not None)
+            if asked is None:
                 return None
-            tier = Tier.DATABASE
-            await self._fetch(missing, got)
+            tier = max(tier, asked, key=_SLOWNESS.__getitem__)
         return None
 
     async def _stale_seconds(self) -> int | None:
@@ -157,6 +177,10 @@ class Cache:
         thing.good = trail.head
         return True
 
+    def _definitions_that_hold(self) -> Definitions | None:
+        definitions = self._definitions
+        return definitions if definitions is not None and self._holds(DEFINITIONS, definitions) else None
+
     def _changed(self, subjects: set[str] | None) -> None:
         """What the tailer found changed takes no more room."""
         if subjects is None:
@@ -174,31 +198,50 @@ class Cache:
 
     # ---- what is not ----
 
-    async def _fetch(self, missing: Sequence[Scope], got: dict[str, Entry]) -> None:
-        """Read what is missing, and keep what can be judged of it."""
+    async def _fetch(self, missing: Sequence[Scope], got: dict[str, Entry], *, redis_only: bool) -> Tier | None:
+        """Read what is missing from the next tiers; gives the slowest that was asked, None when it is not to be had."""
+        asked = None
+        if missing and self.shared is not None:
+            await self._fetch_from_redis(missing, got, self.shared)
+            missing = [scope for scope in missing if scope.path not in got]
+            asked = Tier.REDIS
+        if not missing and self._definitions_that_hold() is not None:
+            return asked
+        if redis_only:
+            return None
+        await self._fetch_from_postgresql(missing, got)
+        return Tier.DATABASE
+
+    async def _fetch_from_redis(self, missing: Sequence[Scope], got: dict[str, Entry], shared: Shared) -> None:
+        scopes = [scope for scope in missing if scope is not GLOBAL]
+        if scopes:
+            found = await shared.get(scopes[0].tenant, scopes, self.tailer.trail)
+            await self._judge(list(found.values()), got)
+
+    async def _fetch_from_postgresql(self, missing: Sequence[Scope], got: dict[str, Entry]) -> None:
         found: dict[Scope | str, Stamped | None] = {}
-        if self._definitions is None or not self._holds(DEFINITIONS, self._definitions):
+        if self._definitions_that_hold() is None:
             found |= await self._fills.get(None, [DEFINITIONS])
         for tenant in {scope.tenant for scope in missing}:
             found |= await self._fills.get(tenant, [scope for scope in missing if scope.tenant == tenant])
-        things = [thing for thing in found.values() if thing is not None]
-        await self._catch_up(things)
+        await self._judge([thing for thing in found.values() if thing is not None], got)
+
+    async def _judge(self, things: Sequence[Stamped], got: dict[str, Entry]) -> None:
+        """Keep what was read, if the trail can judge it. What is newer than the head waits for the tailer."""
+        if any(thing.position > self.tailer.head for thing in things):
+            with suppress(DatabaseUnavailable):  # the tailer is failing now, and the next round sees it
+                await self.tailer.look()
         trail = self.tailer.trail
         for thing in things:
             if trail.covers(thing.position, thing.mark):
                 self._keep(thing, got)
-
-    async def _catch_up(self, things: Sequence[Stamped]) -> None:
-        """What is newer than the head cannot be judged before the tailer has seen as much."""
-        if any(thing.position > self.tailer.head for thing in things):
-            with suppress(DatabaseUnavailable):  # the tailer is failing now, and the next round sees it
-                await self.tailer.look()
 
     def _keep(self, thing: Stamped, got: dict[str, Entry]) -> None:
         if isinstance(thing, Definitions):
             self._definitions = thing
         elif isinstance(thing, Entry):
             got[thing.path] = thing
+            self.losses.forget(thing.path)
             if thing.path == GLOBAL.path:
                 self._global = thing
             else:
@@ -211,11 +254,12 @@ class Cache:
         async with self._database.connection() as connection:
             if len(scopes) < len(keys):
                 found[DEFINITIONS] = await store.definitions(connection)
-            if scopes:
-                entries = await store.entries(connection, scopes)
-                found |= {scope: entries[scope.path] for scope in scopes}
+            entries = await store.entries(connection, scopes) if scopes else {}
         for scope in scopes:
+            found[scope] = entries[scope.path]
             self.counters.missed(self.losses.take(scope.path))
+            if self.shared is not None and scope is not GLOBAL:
+                self.shared.put(scope, entries[scope.path])
         return found
 
     async def _at_once(self, chain: Chain, *, reach: Reach) -> Moment:
@@ -233,13 +277,18 @@ class Cache:
     async def close(self) -> None:
         """End what is under way."""
         await self._fills.close()
+        if self.shared is not None:
+            await self.shared.close()
 
 
 @asynccontextmanager
-async def open_cache(*, database: Database, tailer: Tailer, config: Config) -> AsyncIterator[Cache]:
-    """A cache for the length of a block."""
-    cache = Cache(database=database, tailer=tailer, config=config)
-    try:
+async def open_cache(
+    *, database: Database, tailer: Tailer, redis: RedisClient | None, config: Config
+) -> AsyncIterator[Cache]:
+    """A cache for the length of a block; without Redis what is not held here comes from PostgreSQL."""
+    cache = Cache(database=database, tailer=tailer, redis=redis, codec=Codec(cache_secret(config)), config=config)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(cache.close)
+        if cache.shared is not None:
+            await stack.enter_async_context(running(cache.shared.run()))
         yield cache
-    finally:
-        await cache.close()

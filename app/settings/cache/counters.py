@@ -11,7 +11,7 @@ REMEMBERED = 10_000  # paths whose loss is remembered, to tell why they are miss
 
 
 class Tier(enum.StrEnum):
-    """Where an answer came from; the slowest that took part counts."""
+    """Where an answer came from, fast to slow; the slowest that took part counts."""
 
     VIEW = "view"  # prepared bytes
     LOCAL = "l1"
@@ -91,6 +91,15 @@ class Losses:
         self._causes.move_to_end(path)
         if len(self._causes) > self._remembered:
             self._causes.popitem(last=False)
+
+    def also(self, path: str, cause: Cause) -> None:
+        """The next tier does not have it either, for this reason. It counts unless it was lost here by a change."""
+        if cause is not Cause.COLD and self._causes.get(path) is not Cause.INVALIDATED:
+            self.note(path, cause)
+
+    def forget(self, path: str) -> None:
+        """It is held again."""
+        self._causes.pop(path, None)
 
     def take(self, path: str) -> Cause:
         """Why it was lost, which is then forgotten: it is about to be held again."""
