@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Generic, TypeVar
 
 from app.domain.errors import Unavailable
+from app.kit.tasks import end
 
 G = TypeVar("G")
 K = TypeVar("K")
@@ -47,9 +48,11 @@ class Coalescer(Generic[G, K, V]):
 
     async def close(self) -> None:
         """End all calls."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for asked in self._asked.values():
+            for future in asked.values():
+                future.set_exception(Unavailable())
+        self._asked.clear()
+        await end(self._tasks)
 
     def _future(self, group: G, key: K) -> asyncio.Future[V | None]:
         flying = self._flying.get((group, key))

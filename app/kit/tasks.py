@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from app.kit.logs import get_logger
+
+AGAIN_SECONDS = 0.1  # between two cancellations of one task
 
 _log = get_logger()
 
@@ -20,9 +22,21 @@ async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError, Exception):  # reported already
-            await task
+        await end([task])
+
+
+async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """
+    Cancel tasks, and wait until they have ended.
+
+    More than once, if need be: before Python 3.12 `asyncio.wait_for`, which redis-py uses, swallows a cancellation that
+    comes together with what it waits for.
+    """
+    waiting = {task for task in tasks if not task.done()}
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=AGAIN_SECONDS)
 
 
 def _report(task: asyncio.Task[None]) -> None:

@@ -90,7 +90,8 @@ class Listener:
 
 async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
     try:
-        await asyncio.wait_for(event.wait(), seconds)
+        async with asyncio.timeout(seconds):  # not wait_for, which may swallow a cancellation before Python 3.12
+            await event.wait()
     except TimeoutError:
         return False
     return True

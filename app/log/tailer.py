@@ -111,7 +111,8 @@ class Tailer:
             self._next.add_done_callback(_retrieve)
             self._bell.set()
         try:
-            await asyncio.wait_for(asyncio.shield(self._next), 2 * LOOK_SECONDS)  # one may be under way before ours
+            async with asyncio.timeout(2 * LOOK_SECONDS):  # one may be under way before ours
+                await asyncio.shield(self._next)
         except TimeoutError as error:
             raise DatabaseUnavailable from error
 
@@ -155,8 +156,10 @@ class Tailer:
     async def run(self) -> None:
         """Look, for ever."""
         while True:
+            # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the bell.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._bell.wait(), POLL_SECONDS)
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._bell.wait()
             self._bell.clear()
             waiting, self._next = self._next, None
             try:
