@@ -159,6 +159,7 @@ def config(run_path: Path, valkey: Valkey) -> Config:
     return Config(
         data_dir=str(run_path / "servers"),
         redis_url=valkey.url,
+        redis_timeout_seconds=0.5,  # on a machine that does much else, 50 ms pass before anybody is to blame
         min_position_wait_seconds=0.05,
         acquire_timeout_seconds=5.0,
         pool_size=8,

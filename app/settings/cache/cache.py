@@ -217,6 +217,8 @@ class Cache:
         if scopes:
             found = await shared.get(scopes[0].tenant, scopes, self.tailer.trail)
             await self._judge(list(found.values()), got)
+            for scope, entry in found.items():
+                shared.judged(scope, entry, self.tailer.trail, kept=scope.path in got)
 
     async def _fetch_from_postgresql(self, missing: Sequence[Scope], got: dict[str, Entry]) -> None:
         found: dict[Scope | str, Stamped | None] = {}

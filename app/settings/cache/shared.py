@@ -86,7 +86,11 @@ class Shared:
         self.breaker = Breaker(clock=clock)
 
     async def get(self, tenant: str | None, scopes: Sequence[Scope], trail: Trail) -> dict[Scope, Entry]:
-        """What Redis has of these scopes of one tenant, if the trail may judge it. Never raises for Redis."""
+        """
+        What Redis has of these scopes of one tenant, but for what the trail knows to be outdated.
+
+        Never raises because of Redis. Whoever asked says by `judged` what became of it.
+        """
         if self.breaker.is_open:
             self._counters.l2_skipped += len(scopes)
             self._note(scopes, Cause.REDIS_ERROR)
@@ -127,15 +131,24 @@ class Shared:
         entry = self._codec.open(self._codec.name(scope), scope.path, sealed)
         if entry is None:
             self._counters.l2_junk += 1
-        if entry is None or trail.contradicts(entry.position, entry.mark):
-            # It would stand in the way of what is newer: of anything, if it is junk that looks like a high position.
-            self._remove(scope)
+            self._remove(scope)  # it would stand in the way of what is newer if it looked like a high position
         if entry is None or (entry.position <= trail.head and trail.last_change(scope.path) > entry.position):
-            self._counters.l2_misses += 1
-            self._note([scope], Cause.BEHIND_HEAD)
+            self._missed(scope)
             return None
-        self._counters.l2_hits += 1
         return entry
+
+    def judged(self, scope: Scope, entry: Entry, trail: Trail, *, kept: bool) -> None:
+        """The cache has looked at what it got. What is of another history, or of its future, is removed."""
+        if kept:
+            self._counters.l2_hits += 1
+            return
+        self._missed(scope)
+        if entry.position > trail.head or trail.contradicts(entry.position, entry.mark):
+            self._remove(scope)
+
+    def _missed(self, scope: Scope) -> None:
+        self._counters.l2_misses += 1
+        self._note([scope], Cause.BEHIND_HEAD)
 
     def _why_gone(self, path: str) -> Cause:
         """We wrote it once: then either its time was over, or Redis had to let it go."""
@@ -187,8 +200,9 @@ class Shared:
             self._counters.l2_dropped_writes += 1
             return
         ttl = round(self._ttl * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311 - only spreads them
+        written = await self._asked(self._eval(name, sealed, max(1, ttl)))
         self._counters.l2_writes += 1
-        if await self._asked(self._eval(name, sealed, max(1, ttl))) == 0:
+        if written == 0:
             self._counters.l2_outdated_writes += 1
         else:
             self._remember(entry.path, self._clock() + ttl)
