@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import msgspec
@@ -33,7 +33,7 @@ from app.log.tailer import Tailer
 from app.settings.cache import store
 from app.settings.cache.codec import Codec
 from app.settings.cache.counters import Cause, Counters, Losses, Tier
-from app.settings.cache.entry import Definitions, Entry, Stamped
+from app.settings.cache.entry import Definitions, Entry, Stamped, View
 from app.settings.cache.local import Local
 from app.settings.cache.secret import cache_secret
 from app.settings.cache.shared import Shared
@@ -42,6 +42,7 @@ from app.settings.cache.subjects import DEFINITIONS
 ATTEMPTS = 4  # before a chain that keeps changing is read in one transaction
 FILLS = 4  # statements at a time; half of the default pool, so that misses leave room for writes
 FILL_SCOPES = 64  # per statement
+VIEW_BYTES = 1_500  # of Python objects beside the body: the key names up to seven scopes
 _SLOWNESS = {tier: rank for rank, tier in enumerate(Tier)}
 NEVER = 1e9  # seconds; an age for what was never proven
 
@@ -58,6 +59,11 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     entries: tuple[Entry, ...]
     tier: Tier
     stale_seconds: int | None = None
+
+    @property
+    def stamps(self) -> tuple[Position, ...]:
+        """What tells this content from any other of the same scopes: the positions it was read at."""
+        return (self.definitions.position, *(entry.position for entry in self.entries))
 
 
 class Cache:
@@ -95,10 +101,9 @@ class Cache:
 
         Raises NotFound when the tenant is out of reach, DatabaseUnavailable when neither a tier nor PostgreSQL has it.
         """
-        tenant = chain[-1].tenant
-        # Row-level security binds what is read, and this was read already: the same lock, made of the same reach.
-        if tenant is not None and reach not in (EVERYWHERE, tenant):
-            raise NotFound
+        found = self.held(chain, reach=reach)
+        if found is not None:
+            return found
         began = time.perf_counter()
         self.counters.reads += 1
         try:
@@ -112,6 +117,51 @@ class Cache:
         self.counters.seconds += time.perf_counter() - began
         self.counters.answered(found.tier)
         return found
+
+    def held(self, chain: Chain, *, reach: Reach) -> Moment | None:
+        """
+        The same without waiting for anything; None when something has to be waited for.
+
+        Raises NotFound when the tenant is out of reach.
+        """
+        tenant = chain[-1].tenant
+        # Row-level security binds what is read, and this was read already: the same lock, made of the same reach.
+        if tenant is not None and reach not in (EVERYWHERE, tenant):
+            raise NotFound
+        if not self.tailer.fresh:
+            return None
+        got: dict[str, Entry] = {}
+        missing, definitions = self._missing(chain, got), self._definitions_that_hold()
+        self.counters.l1_hits += len(got)
+        self.counters.l1_misses += len(missing)
+        if missing or definitions is None:
+            return None
+        self.counters.reads += 1
+        self.counters.answered_l1 += 1
+        return Moment(
+            position=self.tailer.head,
+            definitions=definitions,
+            entries=tuple(got[scope.path] for scope in chain),
+            tier=Tier.LOCAL,
+        )
+
+    def view(self, key: Hashable, moment: Moment, build: Callable[[], tuple[bytes, str]]) -> View:
+        """
+        The bytes and the tag of an answer, made of a moment by `build` unless they are held.
+
+        The key says everything else that they depend on: the scopes, the keys selected, what the caller is cleared
+        for. It never says that the caller may have them: whoever asks has passed the gate just now (guarantee G11).
+        """
+        stamps = moment.stamps
+        held: View | None = self.local.get(key)
+        if held is not None and held.stamps == stamps:
+            self.counters.view_hits += 1
+            return held
+        self.counters.view_misses += 1
+        body, tag = build()
+        made = View(stamps=stamps, body=body, tag=tag)
+        self.local.put(key, made, cost=VIEW_BYTES + len(body))
+        return made
 
     async def _from_tiers(self, chain: Chain) -> Moment | None:
         """The moment of the tailer's head; None when it cannot be had from the tiers."""
@@ -160,8 +210,6 @@ class Cache:
             entry = got.get(path)
             if entry is None:
                 entry = self._global if scope is GLOBAL else self.local.get(path)
-                self.counters.l1_hits += entry is not None
-                self.counters.l1_misses += entry is None
             if entry is not None and self._holds(path, entry):
                 got[path] = entry
             else:

@@ -65,7 +65,7 @@ class Codec:
         stamp = b"%0*d" % (POSITION_DIGITS, entry.position) + entry.mark.to_bytes(8, "big")
         return stamp + self._digest(name, stamp, body) + body
 
-    def open(self, name: str, path: str, sealed: bytes) -> Entry | None:
+    def open(self, name: str, scope: Scope, sealed: bytes) -> Entry | None:
         """The entry of a scope that is in these bytes, None unless we wrote them under this name."""
         stamp, digest, body = (
             sealed[: POSITION_DIGITS + 8],
@@ -75,14 +75,15 @@ class Codec:
         if not hmac.compare_digest(digest, self._digest(name, stamp, body)):
             return None
         read = _decoder.decode(body)
-        if read.path != path:
+        if read.path != scope.path:
             return None
         position = Position(int(stamp[:POSITION_DIGITS]))
         return Entry(
             position=position,
             mark=Mark(int.from_bytes(stamp[POSITION_DIGITS:], "big")),
             good=position,
-            path=path,
+            scope=scope,
+            path=read.path,
             tenant_exists=read.tenant_exists,
             facts=read.facts,
             values={value.key: value for value in read.values},

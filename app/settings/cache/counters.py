@@ -13,7 +13,6 @@ REMEMBERED = 10_000  # paths whose loss is remembered, to tell why they are miss
 class Tier(enum.StrEnum):
     """Where an answer came from, fast to slow; the slowest that took part counts."""
 
-    VIEW = "view"  # prepared bytes
     LOCAL = "l1"
     REDIS = "l2"
     DATABASE = "postgresql"
@@ -39,8 +38,7 @@ class Counters(msgspec.Struct):
     stale: int = 0  # answers that were labelled stale
     at_once: int = 0  # answers read from PostgreSQL in one piece, past the tiers
 
-    answered_view: int = 0  # reads by the slowest tier that took part
-    answered_l1: int = 0
+    answered_l1: int = 0  # reads by the slowest tier that took part
     answered_l2: int = 0
     answered_postgresql: int = 0
 

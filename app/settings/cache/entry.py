@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from app.domain.access import ScopeFacts
+from app.domain.access import UNKNOWN, ScopeFacts, SettingResource, facts_of, setting_at
 from app.domain.definition import ResolutionRule, Sensitivity
 from app.domain.position import Position
+from app.domain.scope import Scope
 from app.domain.value import SettingValue
 from app.log.trail import Mark
 
@@ -37,10 +38,20 @@ class Entry(Stamped, kw_only=True):
     `facts` is None when the directory does not know the scope. `tenant_exists` is only said of a TENANT scope.
     """
 
+    scope: Scope
     path: str
     tenant_exists: bool
     facts: ScopeFacts | None
     values: dict[str, SettingValue]
+    resources: dict[Sensitivity, SettingResource] = msgspec.field(default_factory=dict)  # made when first asked for
+
+    def resource(self, sensitivity: Sensitivity) -> SettingResource:
+        """What the gate is asked about: a setting of this sensitivity at this scope."""
+        made = self.resources.get(sensitivity)
+        if made is None:
+            facts = facts_of(self.scope, UNKNOWN if self.facts is None else self.facts)
+            made = self.resources[sensitivity] = setting_at(self.scope, facts, sensitivity)
+        return made
 
     @property
     def cost(self) -> int:
@@ -62,16 +73,27 @@ class Definitions(Stamped, kw_only=True):
 
     by_key: dict[str, DefinedKey]
     names: list[str]
+    all: list[DefinedKey]
 
     def of(self, keys: Sequence[str]) -> list[DefinedKey]:
         """Those of these keys that are defined."""
         return [self.by_key[key] for key in keys if key in self.by_key]
 
     def starting_with(self, prefix: str) -> list[DefinedKey]:
-        """Those whose key has a prefix."""
+        """Those whose key has a prefix; the empty one gives all."""
+        if not prefix:
+            return self.all
         found = []
         for name in self.names[bisect_left(self.names, prefix) :]:
             if not name.startswith(prefix):
                 break
             found.append(self.by_key[name])
         return found
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer's bytes and their tag, made of entries and definitions as of these positions."""
+
+    stamps: tuple[Position, ...]
+    body: bytes
+    tag: str

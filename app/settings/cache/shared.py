@@ -128,7 +128,7 @@ class Shared:
             self._counters.l2_misses += 1
             self._note([scope], self._why_gone(scope.path))
             return None
-        entry = self._codec.open(self._codec.name(scope), scope.path, sealed)
+        entry = self._codec.open(self._codec.name(scope), scope, sealed)
         if entry is None:
             self._counters.l2_junk += 1
             self._remove(scope)  # it would stand in the way of what is newer if it looked like a high position

@@ -50,6 +50,7 @@ async def entries(connection: Connection, scopes: Sequence[Scope]) -> dict[str, 
             position=position,
             mark=mark,
             good=position,
+            scope=scope,
             path=path,
             tenant_exists=row["tenant_exists"] and scope.level is Level.TENANT,
             facts=facts.get(path),
@@ -65,7 +66,7 @@ async def definitions(connection: Connection) -> Definitions:
     position, mark = _stamp(row)
     defined = [_defined(*item) for item in _rows(row, "keys", "key", "default", "merge_strategy", "sensitivity")]
     by_key = {one.rule.key: one for one in defined}
-    return Definitions(position=position, mark=mark, good=position, by_key=by_key, names=list(by_key))
+    return Definitions(position=position, mark=mark, good=position, by_key=by_key, names=list(by_key), all=defined)
 
 
 def _stamp(row: Any) -> tuple[Position, Mark]:

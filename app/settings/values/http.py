@@ -77,10 +77,14 @@ async def get_setting(request: ApiRequest, params: PlaceQuery) -> Response[bytes
     """What is set at exactly this scope; for what holds there, ask resolve."""
     scope = _scope_in_query(request, params)
     await reach_position(request)
-    found = await queries.value_at(scope, params.key, caller=caller_of(request), registry=registry_of(request))
-    body = encode(setting_view(found.value))
-    tag = change_tag(found.value.position)
-    return tagged(request, body, tag=tag, position=found.position, stale_seconds=found.stale_seconds)
+    registry = registry_of(request)
+    moment, value = await queries.value_at(scope, params.key, caller=caller_of(request), registry=registry)
+
+    def build() -> tuple[bytes, str]:
+        return encode(setting_view(value)), change_tag(value.position)
+
+    view = registry.hot.view(("value", scope, params.key), moment, build)
+    return tagged(request, view.body, tag=view.tag, position=moment.position, stale_seconds=moment.stale_seconds)
 
 
 @api(

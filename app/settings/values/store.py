@@ -26,7 +26,6 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     value: SettingValue
     sensitivity: Sensitivity
     facts: ScopeFacts
-    stale_seconds: int | None = None
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,6 +28,7 @@ def entry(*, values: int = 2, facts: ScopeFacts | None = None) -> Entry:
         position=Position(7),
         mark=Mark(2**64 - 1),
         good=Position(7),
+        scope=SCOPE,
         path=SCOPE.path,
         tenant_exists=False,
         facts=facts,
@@ -58,7 +59,7 @@ def test_an_entry_comes_back_as_it_was(one: Entry) -> None:
     codec = Codec(b"secret")
     name = codec.name(SCOPE)
 
-    assert codec.open(name, SCOPE.path, codec.seal(name, one)) == one
+    assert codec.open(name, SCOPE, codec.seal(name, one)) == one
 
 
 def test_what_was_changed_anywhere_does_not_open() -> None:
@@ -76,16 +77,16 @@ def test_what_was_changed_anywhere_does_not_open() -> None:
         bytes(HEADER_BYTES),
     ]
 
-    assert [one for one in wrong if codec.open(name, SCOPE.path, one) is not None] == []
+    assert [one for one in wrong if codec.open(name, SCOPE, one) is not None] == []
 
 
 def test_what_was_written_elsewhere_does_not_open() -> None:
     codec = Codec(b"secret")
     sealed = codec.seal(codec.name(SCOPE), entry())
 
-    assert codec.open(codec.name(OTHER), OTHER.path, sealed) is None, "copied to another name"
-    assert codec.open(codec.name(OTHER), OTHER.path, codec.seal(codec.name(OTHER), entry())) is None, "of another scope"
-    assert Codec(b"another").open(codec.name(SCOPE), SCOPE.path, sealed) is None, "with another secret"
+    assert codec.open(codec.name(OTHER), OTHER, sealed) is None, "copied to another name"
+    assert codec.open(codec.name(OTHER), OTHER, codec.seal(codec.name(OTHER), entry())) is None, "of another scope"
+    assert Codec(b"another").open(codec.name(SCOPE), SCOPE, sealed) is None, "with another secret"
 
 
 def test_another_format_has_other_names_and_does_not_open(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +97,7 @@ def test_another_format_has_other_names_and_does_not_open(monkeypatch: pytest.Mo
     monkeypatch.setattr(codec_module, "FORMAT", 2)
 
     assert codec.name(SCOPE) != name
-    assert codec.open(name, SCOPE.path, sealed) is None
+    assert codec.open(name, SCOPE, sealed) is None
 
 
 def test_names_tell_the_tenant_and_no_more() -> None:
