@@ -39,6 +39,7 @@ SECTIONS: Sections = {
     "Access": {
         "token": (f"{_COMMANDS}.token:token", "Sign a token with the local development key"),
         "whoami": (f"{_COMMANDS}.whoami:whoami", "Who you are, as the node sees you"),
+        "policy": (f"{_COMMANDS}.policy:policy", "The rules: check, show, explain"),
     },
     "Node": {
         "serve": (f"{_COMMANDS}.serve:serve", "Run a node"),
