@@ -132,14 +132,18 @@ def as_text(found: Found) -> str:
     """The figures for people."""
     request = found.request
     parts = [
-        f"{os.cpu_count()} cores, Python {platform.python_version()}. "
-        f"Before the run the machine was {found.busy:.0%} busy with other things.",
+        (
+            f"{os.cpu_count()} cores, Python {platform.python_version()}. "
+            f"Before the run the machine was {found.busy:.0%} busy with other things."
+        ),
         "One decision, P50 / P95 in microseconds; all engines agree on every case",
         decisions.table(found.decisions),
         f"Policy load: {found.load_again:.2f} s again, {found.load_anew:.2f} s in a new process",
         credentials.table(found.credentials),
-        f"GET resolve, {CONNECTIONS} connections: {request.per_second:,.0f} requests/s, "
-        f"P50 {request.p50:.2f}, P95 {request.p95:.2f}, P99 {request.p99:.2f} ms",
+        (
+            f"GET resolve, {CONNECTIONS} connections: {request.per_second:,.0f} requests/s, "
+            f"P50 {request.p50:.2f}, P95 {request.p95:.2f}, P99 {request.p99:.2f} ms"
+        ),
         "\n".join(
             f"{'PASS' if one.met else 'FAIL'}: {one.what}: {one.found:.2f} {one.unit}; "
             f"the target is below {one.below:g} {one.unit}"
