@@ -48,9 +48,3 @@ def test_the_reason_names_what_decided(policy: Policy, somebody: Principal, reas
     thing = setting_resource(Level.ACCOUNT, "a-1", facts=IN_CH, sensitivity=Sensitivity.INTERNAL)
 
     assert reason_of(explain(policy, somebody, Action.WRITE, thing, NOW)).startswith(reason)
-
-
-def test_what_cannot_be_asked_does_not_hold(policy: Policy) -> None:
-    strange = Principal(id="x", tenant="acme", roles=None)  # type: ignore[arg-type]
-
-    assert explain(policy, strange, Action.READ, setting_resource(), NOW).decision is False
