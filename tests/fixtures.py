@@ -196,7 +196,7 @@ def app_url(databases: Databases, database_url: str, worker_name: str) -> str:
 @pytest.fixture(scope="session")
 def application(config: Config, app_url: str, clock: SteppableClock) -> asgi.App:
     """The application of this process, not started."""
-    return create_app(msgspec.structs.replace(config, database_url=app_url), clock=clock)
+    return create_app(msgspec.structs.replace(config, database_url=app_url), clock=clock, ticks=clock.ticks)
 
 
 @pytest.fixture
@@ -231,7 +231,7 @@ async def openapi(api: Api) -> dict[str, Any]:
 @asynccontextmanager
 async def running(config: Config, *, clock: SteppableClock) -> AsyncIterator[Api]:
     """Another application with a configuration of its own, for the length of a block."""
-    application = create_app(config, clock=clock)
+    application = create_app(config, clock=clock, ticks=clock.ticks)
     async with started(application):
         yield Api(application, config=config, clock=clock)
 
