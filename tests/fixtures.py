@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import asyncpg
 import msgspec
@@ -142,6 +143,17 @@ def databases(run_path: Path) -> Iterator[Databases]:
         yield Databases(servers.owner_database_url)
     with warnings.catch_warnings(action="ignore", category=ResourceWarning):
         processes._children.clear()  # the server may be ours and serve others still; Python would complain of it
+
+
+@pytest.fixture(scope="session")
+def valkey_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the Valkey of this process listens; what is in it stays between tests."""
+    path = tmp_path_factory.mktemp("valkey")
+    with embedded_servers(path, announce=print, need_postgres=False, durable=False) as servers:
+        assert servers.redis_url is not None
+        yield Path(unquote(servers.redis_url.removeprefix("unix://")))
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+        processes._children.clear()
 
 
 @pytest.fixture(scope="session")
