@@ -8,28 +8,40 @@ there in time; and from GRACE on, no less than MIN_RATE times the seconds so far
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
+from app.domain.errors import Malformed
+from app.kit import asgi
 from app.kit.problems import RequestTimeout, TooLarge
 
 GRACE = 5.0  # seconds; a lost packet or two at the start
 MIN_RATE = 1_024  # bytes per second; a modem's
 
 
-async def read_body(chunks: AsyncIterator[bytes], *, max_bytes: int, timeout_seconds: float) -> bytes:
-    """All of a body. Raises TooLarge or RequestTimeout."""
+async def read_body(receive: asgi.Receive, *, max_bytes: int, timeout_seconds: float) -> bytes:
+    """All of a body. Raises TooLarge, RequestTimeout, or Malformed for one that breaks off."""
     began = asyncio.get_running_loop().time()
     body = bytearray()  # bytes would be copied whole for every chunk
     try:
         async with asyncio.timeout_at(began + time_for(0, timeout_seconds)) as limit:
-            async for chunk in chunks:
-                body += chunk
+            more = True
+            while more:
+                more = await _added(receive, body)
                 if len(body) > max_bytes:
                     raise too_large(max_bytes)
                 limit.reschedule(began + time_for(len(body), timeout_seconds))
     except TimeoutError as error:
         raise RequestTimeout(f"The body did not arrive in time: {len(body)} bytes did.") from error
     return bytes(body)
+
+
+async def _added(receive: asgi.Receive, body: bytearray) -> bool:
+    """Add what comes next, and say whether there is more to come."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        # The client is gone, or its chunks are none: Granian says the same of both.
+        raise Malformed("The body breaks off.")
+    body += message.get("body", b"")
+    return bool(message.get("more_body", False))
 
 
 def time_for(received: int, timeout_seconds: float) -> float:

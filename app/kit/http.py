@@ -60,8 +60,9 @@ class ApiRequest(Request[Principal, None, Any]):
             declared = self.headers.get("content-length", "0")
             if declared.isdigit() and int(declared) > config.max_body_bytes:
                 raise too_large(config.max_body_bytes)
+            receive = cast(asgi.Receive, self.receive)
             self._read = await read_body(
-                self.stream(), max_bytes=config.max_body_bytes, timeout_seconds=config.body_timeout_seconds
+                receive, max_bytes=config.max_body_bytes, timeout_seconds=config.body_timeout_seconds
             )
         return self._read
 
