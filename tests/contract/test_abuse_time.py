@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import selectors
 import signal
 import socket
@@ -37,12 +38,14 @@ LIMIT = 10.0  # seconds for anything else; all of it is over in two, but machine
 
 LIVE = b"GET /api/health/live HTTP/1.1\r\nHost: setpoint.test\r\n\r\n"
 SETTINGS = "/api/settings"
+FEW_FILES = ("sh", "-c", 'ulimit -Sn 256; exec "$@"', "sh")  # as where few may be open unless one asks for more
 
 
 class Node(NamedTuple):
-    """Where the node is, and a credential for it."""
+    """Where the node is, its main process, and a credential for it."""
 
     port: int
+    pid: int
     token: str
 
     def connect(self) -> socket.socket:
@@ -90,17 +93,17 @@ def node(
         "SETPOINT_MAX_CONNECTIONS": str(MAX_CONNECTIONS),
     }
     token = sign(ensure_local_key(config.data_path), PRINCIPALS["admin"], now=utc_now(), ttl=TOKEN_LIFE)
-    with serving(settings, log):
-        yield Node(port, token)
+    with serving(settings, log) as pid:
+        yield Node(port, pid, token)
     assert "request-failed" not in log.read_text("utf-8")
 
 
 @contextmanager
-def serving(settings: dict[str, str], log: Path) -> Iterator[None]:
+def serving(settings: dict[str, str], log: Path) -> Iterator[int]:
     """A node in a process group of its own, from when it answers until it has ended well."""
     with log.open("w") as said:
         process = subprocess.Popen(
-            [sys.executable, "-m", "app.cli.main", "serve"],
+            [*FEW_FILES, sys.executable, "-m", "app.cli.main", "serve"],
             env=environment(**settings),
             cwd=ROOT,
             stdout=subprocess.PIPE,
@@ -114,7 +117,7 @@ def serving(settings: dict[str, str], log: Path) -> Iterator[None]:
         assert process.stdout is not None
         assert "Setpoint answers at" in process.stdout.readline(), log.read_text("utf-8")
         watchdog.cancel()
-        yield
+        yield process.pid
         process.terminate()
         process.communicate(timeout=START_LIMIT)
         assert process.returncode == 0
@@ -258,6 +261,14 @@ def test_a39_who_finds_no_place_is_let_in_once_there_is_one(node: Node) -> None:
 
         silent[0].setblocking(False)
         assert silent[0].recv(1) == b"", "the first had to go"
+
+
+def test_a39_a_worker_may_open_a_file_for_every_connection(node: Node) -> None:
+    """Granian asks its system for all that is to be had, when it is imported. It does not say so anywhere."""
+    [worker, *_] = Path(f"/proc/{node.pid}/task/{node.pid}/children").read_text().split()
+    [allowed] = re.findall(r"^Max open files +(\d+)", Path(f"/proc/{worker}/limits").read_text(), re.MULTILINE)
+
+    assert int(allowed) > MAX_CONNECTIONS
 
 
 # ---- crooked ----
