@@ -142,6 +142,10 @@ def _health(database: Database, redis: Redis | None, keeper: PolicyKeeper, limit
         if keeper.last_error is not None:
             raise Degraded(keeper.last_error)
 
+    async def shared_limits() -> None:
+        if limits.shared is not None and limits.shared.last_error is not None:
+            raise Degraded("Redis did not answer: each worker limits writes alone.")
+
     probes: dict[str, Callable[[], Any]] = {
         "postgresql": lambda: database.fetchrow("SELECT 1"),
         "policy": policy,
@@ -149,7 +153,7 @@ def _health(database: Database, redis: Redis | None, keeper: PolicyKeeper, limit
     if redis is not None:
         probes["redis"] = redis.ping
     if limits.shared is not None:
-        probes["sharedLimits"] = limits.shared.require_answering
+        probes["sharedLimits"] = shared_limits
     return Health(probes, required=frozenset({"postgresql"}), clock=clock)
 
 

@@ -45,7 +45,11 @@ _log = get_logger()
 
 
 class SharedBuckets:
-    """Buckets of one rate in Redis. `failures` counts the calls that it did not answer."""
+    """
+    Buckets of one rate in Redis.
+
+    `failures` counts the calls that it did not answer; `last_error` is what came of the last one, None when it did.
+    """
 
     def __init__(self, redis: Redis, rate: Rate, *, ticks: Ticks, timeout_seconds: float) -> None:
         self._rate = rate
@@ -54,13 +58,13 @@ class SharedBuckets:
         self._take = redis.register_script(_TAKE)  # by EVALSHA; sends the text once more where it is not known
         self._arguments = [rate.interval / 1_000, rate.window / 1_000]
         self._paused_until = 0
-        self._error: Exception | None = None
+        self.last_error: Exception | None = None
         self.failures = 0
 
     async def take(self, who: Hashable) -> int | None:
         """What is spare after taking one token, as of LocalBuckets; None while Redis does not answer."""
         now = self._ticks()
-        if self._error is not None and now < self._paused_until:
+        if self.last_error is not None and now < self._paused_until:
             return None
         self._paused_until = now + PAUSE  # while it is being tried after an error, nobody else does
         try:
@@ -72,21 +76,16 @@ class SharedBuckets:
         self._answered()
         return spare * 1_000
 
-    async def require_answering(self) -> None:
-        """Raise what went wrong when the last call was not answered."""
-        if self._error is not None:
-            raise self._error
-
     def _failed(self, error: Exception) -> None:
         self.failures += 1
-        if self._error is None:
+        if self.last_error is None:
             _log.warning("limits-not-shared", limit=self._rate.name, error=type(error).__name__)
-        self._error = error
+        self.last_error = error
 
     def _answered(self) -> None:
-        if self._error is not None:
+        if self.last_error is not None:
             _log.warning("limits-shared-again", limit=self._rate.name)
-        self._error = None
+        self.last_error = None
 
 
 def key_of(rate: Rate, who: Hashable) -> str:
