@@ -63,6 +63,7 @@ async def _answer(
 ) -> None:
     request_id = _request_id(scope)
     origin = proxies.origin_of(scope)
+    # A list that asgi.add_to_answer makes longer until the answer begins.
     own = [(b"x-request-id", request_id), *SECURITY_HEADERS, *((HSTS,) if origin.secure else ())]
     scope.setdefault("state", {}).update({"request_id": request_id.decode(), "client": origin.client, asgi.ADDED: own})
     answer = _Answer(send, own=own, head=scope["method"] == "HEAD")

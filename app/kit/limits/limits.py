@@ -122,7 +122,8 @@ def fields_of(rate: Rate, spare: int) -> Fields:
     """
     RateLimit-Policy and RateLimit, as draft-ietf-httpapi-ratelimit-headers-11 (May 2026) has them.
 
-    `t` is when all of `q` is there again; on a refusal, when Retry-After says, as section 5 of the draft asks for.
+    `t` is when all of `q` is there again; on a refusal, when Retry-After says: the draft asks that the two agree.
+    https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/
     """
     until = -spare if spare < 0 else rate.window - spare
     return (
