@@ -24,12 +24,14 @@ from app.access.policy_keeper import PolicyKeeper
 from app.config import Config, read_config
 from app.domain.errors import Malformed, NotFound, SetpointError
 from app.kit import asgi, openapi
-from app.kit.clock import Clock, utc_now
+from app.kit.clock import Clock, Ticks, ticks, utc_now
 from app.kit.database import Database, open_database
 from app.kit.edge import edge
 from app.kit.hosts import Hosts
-from app.kit.http import ApiRequest
+from app.kit.http import ApiRequest, reading_posts
 from app.kit.least_power import require_least_power
+from app.kit.limits.limited import limited
+from app.kit.limits.limits import Limits
 from app.kit.logs import configure_logs
 from app.kit.methods import Methods, answering_options
 from app.kit.problems import MethodNotAllowed, problem_of
@@ -78,7 +80,7 @@ def _settle_garbage() -> None:
     gc.set_threshold(GARBAGE_THRESHOLD, 20, 20)
 
 
-def create_app(config: Config, *, clock: Clock = utc_now) -> asgi.App:
+def create_app(config: Config, *, clock: Clock = utc_now, ticks: Ticks = ticks) -> asgi.App:
     """
     The ASGI application. Resources are opened when the server starts it and closed when it stops.
 
@@ -90,6 +92,7 @@ def create_app(config: Config, *, clock: Clock = utc_now) -> asgi.App:
     gate = Gate(load_policy(config.policies_path))
     issuers: dict[str, Issuer] = {}
     authenticator = Authenticator(issuers, clock=clock, cache_entries=config.token_cache_entries)
+    limits = Limits(config, ticks=ticks)
 
     @asynccontextmanager
     async def resources(app: Litestar) -> AsyncIterator[None]:
@@ -103,7 +106,8 @@ def create_app(config: Config, *, clock: Clock = utc_now) -> asgi.App:
             await stack.enter_async_context(keeper.keeping())
             app.state.registry = Registry(database=database, gate=gate, clock=clock, config=config)
             app.state.policy_keeper = keeper
-            app.state.health = _health(database, redis, keeper, clock=clock)
+            limits.begin(redis)
+            app.state.health = _health(database, redis, keeper, limits, clock=clock)
             yield
 
     handlers = [*HANDLERS, openapi.handler(HANDLERS, config=config)]
@@ -121,7 +125,9 @@ def create_app(config: Config, *, clock: Clock = utc_now) -> asgi.App:
     app.state.gate = gate
     app.state.methods = Methods(handlers)
     routed = answering_options(cast(asgi.App, app), methods=app.state.methods)
-    door = authenticated(routed, authenticator=authenticator)
+    app.state.limits = limits
+    counted = limited(routed, limits=limits, reading=reading_posts(HANDLERS))
+    door = authenticated(counted, authenticator=authenticator, limits=limits)
     return edge(door, hosts=Hosts(config.hosts), proxies=Proxies(config.proxies))
 
 
@@ -131,10 +137,14 @@ async def _redis(stack: AsyncExitStack, config: Config) -> Redis | None:
     return await stack.enter_async_context(open_redis(config.redis_url, config=config))
 
 
-def _health(database: Database, redis: Redis | None, keeper: PolicyKeeper, *, clock: Clock) -> Health:
+def _health(database: Database, redis: Redis | None, keeper: PolicyKeeper, limits: Limits, *, clock: Clock) -> Health:
     async def policy() -> None:
         if keeper.last_error is not None:
             raise Degraded(keeper.last_error)
+
+    async def shared_limits() -> None:
+        if limits.shared is not None and limits.shared.last_error is not None:
+            raise Degraded("Redis did not answer: each worker limits writes alone.")
 
     probes: dict[str, Callable[[], Any]] = {
         "postgresql": lambda: database.fetchrow("SELECT 1"),
@@ -142,6 +152,8 @@ def _health(database: Database, redis: Redis | None, keeper: PolicyKeeper, *, cl
     }
     if redis is not None:
         probes["redis"] = redis.ping
+    if limits.shared is not None:
+        probes["sharedLimits"] = shared_limits
     return Health(probes, required=frozenset({"postgresql"}), clock=clock)
 
 

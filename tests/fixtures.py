@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import asyncpg
 import msgspec
@@ -145,6 +146,17 @@ def databases(run_path: Path) -> Iterator[Databases]:
 
 
 @pytest.fixture(scope="session")
+def valkey_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the Valkey of this process listens; what is in it stays between tests."""
+    path = tmp_path_factory.mktemp("valkey")
+    with embedded_servers(path, announce=print, need_postgres=False, durable=False) as servers:
+        assert servers.redis_url is not None
+        yield Path(unquote(servers.redis_url.removeprefix("unix://")))
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+        processes._children.clear()
+
+
+@pytest.fixture(scope="session")
 def config(run_path: Path) -> Config:
     """How tests run: with limits that are quickly reached."""
     return Config(
@@ -196,7 +208,7 @@ def app_url(databases: Databases, database_url: str, worker_name: str) -> str:
 @pytest.fixture(scope="session")
 def application(config: Config, app_url: str, clock: SteppableClock) -> asgi.App:
     """The application of this process, not started."""
-    return create_app(msgspec.structs.replace(config, database_url=app_url), clock=clock)
+    return create_app(msgspec.structs.replace(config, database_url=app_url), clock=clock, ticks=clock.ticks)
 
 
 @pytest.fixture
@@ -231,7 +243,7 @@ async def openapi(api: Api) -> dict[str, Any]:
 @asynccontextmanager
 async def running(config: Config, *, clock: SteppableClock) -> AsyncIterator[Api]:
     """Another application with a configuration of its own, for the length of a block."""
-    application = create_app(config, clock=clock)
+    application = create_app(config, clock=clock, ticks=clock.ticks)
     async with started(application):
         yield Api(application, config=config, clock=clock)
 

@@ -79,6 +79,9 @@ class SteppableClock:
     def __call__(self) -> datetime:
         return self.now
 
+    def ticks(self) -> int:
+        return int(self.now.timestamp()) * 1_000_000_000 + self.now.microsecond * 1_000
+
     def step(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
 

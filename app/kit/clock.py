@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TypeAlias
@@ -10,6 +11,9 @@ from uuid import UUID
 import uuid_utils.compat
 
 Clock: TypeAlias = Callable[[], datetime]
+Ticks: TypeAlias = Callable[[], int]  # nanoseconds since whenever; for how long, never for when
+
+ticks: Ticks = time.monotonic_ns
 
 
 def utc_now() -> datetime:
