@@ -15,6 +15,8 @@ from redis.asyncio import Redis
 from app.access import http as access_http
 from app.access import policy_http
 from app.access.audit import http as audit_http
+from app.access.audit.access_log import AccessLog
+from app.access.audit.accesses import counting_strangers, noting_accesses
 from app.access.authentication import Authenticator
 from app.access.gate import Gate
 from app.access.http import authenticated
@@ -91,6 +93,8 @@ def create_app(config: Config, *, clock: Clock = utc_now) -> asgi.App:
     issuers: dict[str, Issuer] = {}
     authenticator = Authenticator(issuers, clock=clock, cache_entries=config.token_cache_entries)
 
+    accesses = AccessLog(config=config, clock=clock, policy_version=lambda: gate.policy.version)
+
     @asynccontextmanager
     async def resources(app: Litestar) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
@@ -103,7 +107,8 @@ def create_app(config: Config, *, clock: Clock = utc_now) -> asgi.App:
             await stack.enter_async_context(keeper.keeping())
             app.state.registry = Registry(database=database, gate=gate, clock=clock, config=config)
             app.state.policy_keeper = keeper
-            app.state.health = _health(database, redis, keeper, clock=clock)
+            app.state.health = _health(database, redis, keeper, accesses, clock=clock)
+            await stack.enter_async_context(accesses.writing(database))
             yield
 
     handlers = [*HANDLERS, openapi.handler(HANDLERS, config=config)]
@@ -121,8 +126,9 @@ def create_app(config: Config, *, clock: Clock = utc_now) -> asgi.App:
     app.state.gate = gate
     app.state.methods = Methods(handlers)
     routed = answering_options(cast(asgi.App, app), methods=app.state.methods)
-    door = authenticated(routed, authenticator=authenticator)
-    return edge(door, hosts=Hosts(config.hosts), proxies=Proxies(config.proxies))
+    heard = noting_accesses(routed, log=accesses)
+    door = authenticated(heard, authenticator=authenticator)
+    return edge(counting_strangers(door, log=accesses), hosts=Hosts(config.hosts), proxies=Proxies(config.proxies))
 
 
 async def _redis(stack: AsyncExitStack, config: Config) -> Redis | None:
@@ -131,14 +137,21 @@ async def _redis(stack: AsyncExitStack, config: Config) -> Redis | None:
     return await stack.enter_async_context(open_redis(config.redis_url, config=config))
 
 
-def _health(database: Database, redis: Redis | None, keeper: PolicyKeeper, *, clock: Clock) -> Health:
+def _health(
+    database: Database, redis: Redis | None, keeper: PolicyKeeper, accesses: AccessLog, *, clock: Clock
+) -> Health:
     async def policy() -> None:
         if keeper.last_error is not None:
             raise Degraded(keeper.last_error)
 
+    async def audit() -> None:
+        if accesses.trouble is not None:
+            raise Degraded(accesses.trouble)
+
     probes: dict[str, Callable[[], Any]] = {
         "postgresql": lambda: database.fetchrow("SELECT 1"),
         "policy": policy,
+        "audit": audit,
     }
     if redis is not None:
         probes["redis"] = redis.ping

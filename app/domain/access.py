@@ -225,6 +225,16 @@ def _path(level: str, tenant: str | None, scope_id: str) -> str:
     return Scope(Level(level), tenant, scope_id).path
 
 
+class Access(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that was seen or refused and that the audit should know of."""
+
+    outcome: Literal["denied", "read", "overridden"]
+    action: str
+    resource: str  # as `described` says it
+    tenant: str | None  # whose thing it is
+    reason: str | None = None  # the caller's words, of an override
+
+
 class ScopeFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What the scope directory knows of a scope. Everything may be unknown."""
 
