@@ -81,7 +81,7 @@ class ApiRequest(Request[Principal, None, Any]):
         own = self.user.tenant
         if named is None or named == own or "platform_admin" in self.user.roles:
             return own if named is None else named
-        refused = Access(outcome="denied", action=self.method, resource=f"tenant {named}", tenant=named)
+        refused = Access(outcome="denied", action=self.method, resource=f"tenant/{named}", tenant=named)
         self.scope["state"].setdefault("accesses", []).append(refused)
         raise NotFound
 

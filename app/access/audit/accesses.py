@@ -112,5 +112,5 @@ class _Answer:
         else an answer that waits for its record, or cannot have it, would tell that something is there.
         """
         if all(one.outcome != "denied" for one in self._accesses):
-            action, resource = self._scope["method"], f"request {self._scope['path']}"
+            action, resource = self._scope["method"], f"request{self._scope['path']}"
             self._accesses.append(Access(outcome="denied", action=action, resource=resource, tenant=None))

@@ -14,6 +14,7 @@ from app.domain.canonical import CanonicalJson, canonical
 from app.domain.definition import Sensitivity
 from app.domain.position import Position
 
+CHANGED = "changed"  # the outcome of a change; those of accesses are said by `Access`
 PLATFORM = ""  # the chain of what belongs to no tenant
 GENESIS = b""  # what the first record of a chain is linked to
 MAX_TEXT_CHARACTERS = 1_000  # of what a caller of an access chose; a path may be 16 KiB
@@ -42,6 +43,16 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
     override_reason: str | None = None  # the caller's words for reaching into another territory
 
 
+class Link(msgspec.Struct, frozen=True, kw_only=True):
+    """A place in a chain, and the hash of the record there: what the next one is linked to."""
+
+    sequence: int
+    hash: bytes
+
+
+BEGINNING = Link(sequence=0, hash=GENESIS)
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """A record as it is stored: `body` is the canonical JSON that the hash is over."""
 
@@ -64,7 +75,7 @@ def body_of(change: AuditedChange, signature: Signature) -> str:
         "action": change.action,
         "actor": _actor(signature.principal),
         "at": signature.at.isoformat(),
-        "outcome": "changed",
+        "outcome": CHANGED,
         "policyVersion": signature.policy_version,
         "position": change.position,
         "requestId": signature.request_id,
