@@ -41,6 +41,11 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         """Have the audit told of this before the answer leaves."""
         self.accesses.append(access)
 
+    def note_hidden(self, scope: Scope, key: str, *, action: Action) -> None:
+        """Have the audit told that a key was asked for by somebody who is not cleared for it."""
+        resource = f"setting/{scope.path}/{key}"
+        self.note(Access(outcome="denied", action=str(action), resource=resource, tenant=scope.tenant))
+
     def note_shown(self, scope: Scope, key: str, sensitivity: Sensitivity, *, action: Action) -> None:
         """Have the audit told that this is shown to the caller, if it is secret."""
         if sensitivity is Sensitivity.SECRET:

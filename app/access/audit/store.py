@@ -25,7 +25,7 @@ ORDER BY sequence DESC"""
 # What stands in no column is looked for along the way, and no further than a request may take.
 _WANTED = f"""
 SELECT tenant, sequence, body, hash FROM ({_WALK} LIMIT {{most}}) walked WHERE {{elsewhere}} LIMIT {{limit}}"""
-_WALKED_TO = f"{_WALK} OFFSET {{most}} - 1 LIMIT 1"
+_WALKED_TO = f"SELECT sequence FROM ({_WALK} OFFSET {{most}} - 1 LIMIT 1) walked"
 _CHAINS = "SELECT tenant FROM audit_head ORDER BY tenant"
 _HEAD = "SELECT sequence, hash FROM audit_head WHERE tenant = $1"
 

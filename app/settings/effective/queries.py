@@ -41,6 +41,8 @@ async def effective_value(chain: Chain, key: str, *, explained: bool, caller: Ca
     snapshot = await _snapshot(chain, Selection(keys=(key,)), caller=caller, registry=registry)
     visible = _visible(snapshot, chain, caller=caller, registry=registry)
     if not visible:
+        for one in snapshot.keys:  # it is defined, and above the caller's clearance
+            caller.note_hidden(chain[-1], one.rule.key, action=Action.RESOLVE)
         raise NotFound
     [defined] = visible
     caller.note_shown(chain[-1], key, defined.sensitivity, action=Action.RESOLVE)

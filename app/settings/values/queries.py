@@ -105,5 +105,6 @@ def _readable_sensitivities(
         if registry.gate.allows(caller, Action.READ, setting_at(scope, facts, sensitivity))
     ]
     if not readable:
+        registry.gate.require_visible(caller, Action.READ, setting_at(scope, facts, Sensitivity.PUBLIC))
         raise NotFound
     return readable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,10 +12,11 @@ import pytest
 
 from app.access.audit.access_log import AccessLog
 from app.access.audit.accesses import noting_accesses
+from app.access.audit.verify import verify
 from app.config import Config
 from app.domain.access import Access, Principal
 from app.kit import asgi
-from app.kit.database import open_database
+from app.kit.database import Connection, open_database
 from tests.world import PRINCIPALS, SteppableClock
 
 CANARY = b"canary-4711-never-to-be-seen"
@@ -101,11 +103,27 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> asyncio.Queue[int]:
 
 
 @asynccontextmanager
-async def listening(
-    config: Config, *, clock: SteppableClock, attempts: asyncio.Queue[int]
-) -> AsyncIterator[Listening]:
+async def listening(config: Config, *, clock: SteppableClock, attempts: asyncio.Queue[int]) -> AsyncIterator[Listening]:
     """The application, with its log open for the length of a block."""
     log = AccessLog(config=config, clock=clock, policy_version=lambda: "p" * 64)
     assert config.database_url is not None
     async with open_database(config.database_url, config=config) as database, log.writing(database):
         yield Listening(log, attempts)
+
+
+async def accesses(db: Connection, tenant: str = "acme") -> list[dict[str, Any]]:
+    """The records of accesses in a chain, which holds."""
+    verdict = await verify(db, tenant)
+    assert verdict.broken_at is None, verdict
+    rows = await db.fetch("SELECT body FROM audit_record WHERE tenant = $1 ORDER BY sequence", tenant)
+    return [body for row in rows if (body := json.loads(row["body"]))["outcome"] != "changed"]
+
+
+@asynccontextmanager
+async def not_to_be_written(db: Connection) -> AsyncIterator[None]:
+    """Let the role that serves add no record."""
+    await db.execute("REVOKE INSERT ON audit_record FROM setpoint_app")
+    try:
+        yield
+    finally:
+        await db.execute("GRANT INSERT ON audit_record TO setpoint_app")

@@ -13,7 +13,6 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from app.access.audit import access_log
 from app.access.audit.access_log import AuditUnavailable
 from app.access.audit.verify import verify
 from app.config import Config
@@ -25,9 +24,11 @@ from tests.access.audit.listening import (
     CANARY,
     LIMIT,
     Listening,
+    accesses,
     answered,
     denied,
     listening,
+    not_to_be_written,
     secret_read,
     watched,
 )
@@ -36,8 +37,6 @@ from tests.world import PRINCIPALS, SteppableClock
 pytestmark = pytest.mark.anyio
 
 Listen = Callable[..., AbstractAsyncContextManager[Listening]]
-REVOKE = "REVOKE INSERT ON audit_record FROM setpoint_app"
-GRANT = "GRANT INSERT ON audit_record TO setpoint_app"
 
 
 @pytest.fixture
@@ -59,14 +58,6 @@ def listen(
     return make
 
 
-async def accesses(db: Connection, tenant: str = "acme") -> list[dict[str, Any]]:
-    """The records of accesses in a chain, which holds."""
-    verdict = await verify(db, tenant)
-    assert verdict.broken_at is None, verdict
-    rows = await db.fetch("SELECT body FROM audit_record WHERE tenant = $1 ORDER BY sequence", tenant)
-    return [body for row in rows if (body := json.loads(row["body"]))["outcome"] != "changed"]
-
-
 @asynccontextmanager
 async def head_locked(url: str, tenant: str = "acme") -> AsyncIterator[None]:
     """Somebody else holds the end of a chain."""
@@ -79,13 +70,11 @@ async def head_locked(url: str, tenant: str = "acme") -> AsyncIterator[None]:
         await other.close()
 
 
-@asynccontextmanager
-async def not_to_be_written(db: Connection) -> AsyncIterator[None]:
-    await db.execute(REVOKE)
-    try:
-        yield
-    finally:
-        await db.execute(GRANT)
+async def somebody_waits(db: Connection) -> None:
+    """Return once a statement waits for a lock."""
+    async with asyncio.timeout(LIMIT):
+        while await db.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'") == 0:
+            await db.execute("SELECT pg_stat_clear_snapshot()")
 
 
 # ---- What is written ----
@@ -113,7 +102,7 @@ async def test_a_refusal_says_who_was_refused_what_and_from_where(listen: Listen
 
 async def test_outcomes_stand_in_one_chain_with_the_changes_and_hold(listen: Listen, db: Connection) -> None:
     before = (await verify(db, "acme")).records
-    overridden = Access(outcome="overridden", action="read", resource="setting/GLOBAL", tenant=None, reason="Büro brennt")
+    overridden = Access(outcome="overridden", action="read", resource="setting/GLOBAL", tenant=None, reason="Brand")
     async with listen() as room:
         await room.ask(denied(), overridden, secret_read())
         assert await room.attempt() == 3
@@ -122,7 +111,7 @@ async def test_outcomes_stand_in_one_chain_with_the_changes_and_hold(listen: Lis
     assert before > 0
     assert (await verify(db, "acme")).records == before + 3
     assert [one["outcome"] for one in found] == ["denied", "overridden", "read"]
-    assert [one.get("reason") for one in found] == [None, "Büro brennt", None]
+    assert [one.get("reason") for one in found] == [None, "Brand", None]
 
 
 async def test_a_record_goes_to_the_callers_own_chain_whatever_it_aimed_at(listen: Listen, db: Connection) -> None:
@@ -184,20 +173,19 @@ async def test_what_is_noted_when_the_handler_raises_or_is_cut_off_is_written(li
     assert [one["resource"] for one in await accesses(db)] == ["one", "two", "three"] * 2
 
 
-async def test_what_would_be_obeyed_by_a_terminal_or_a_log_stands_there_escaped(
-    listen: Listen, db: Connection
-) -> None:
+async def test_what_would_be_obeyed_by_a_terminal_or_a_log_stands_there_escaped(listen: Listen, db: Connection) -> None:
     hostile = 'a\n{"event":"fake"}\r\x1b[2J\x9b31m\u202egnp.exe\u2028\x7f\ud800\0'
-    async with listen() as room:
+    async with listen("strict") as room:
         await room.ask(denied(hostile, outcome="overridden", reason=hostile))
-        await room.ask(status=404, path=f"/api/{hostile}", inner=None)
-        assert await room.attempt() == 1
+        await room.ask(status=404, path=f"/api/{hostile}")
 
-    body = await db.fetchval("SELECT body FROM audit_record WHERE outcome = 'overridden'")
-    assert body.isascii()
-    assert body.isprintable()
-    read = json.loads(body)
-    assert read["resource"] == read["reason"] == hostile.replace("\ud800", "\\ud800").replace("\0", "\\x00")
+    for row in await db.fetch("SELECT body FROM audit_record WHERE outcome <> 'changed'"):
+        assert row["body"].isascii()
+        assert row["body"].isprintable()
+    kept = hostile.replace("\ud800", "\\ud800").replace("\0", "\\x00")
+    read, asked = await accesses(db)
+    assert read["resource"] == read["reason"] == kept
+    assert asked["resource"] == f"request/api/{kept}"
 
 
 async def test_a_text_without_end_is_shortened(listen: Listen, db: Connection) -> None:
@@ -298,9 +286,7 @@ async def test_what_is_left_is_written_when_a_worker_stops(listen: Listen, db: C
     assert len(await accesses(db)) == 1
 
 
-async def test_what_cannot_be_written_when_a_worker_stops_is_counted_and_logged(
-    listen: Listen, db: Connection
-) -> None:
+async def test_what_cannot_be_written_when_a_worker_stops_is_counted_and_logged(listen: Listen, db: Connection) -> None:
     async with not_to_be_written(db):
         with capture_logs() as logged:
             async with listen(audit_window_seconds=LIMIT) as room:
@@ -314,15 +300,12 @@ async def test_what_cannot_be_written_when_a_worker_stops_is_counted_and_logged(
 # ---- strict ----
 
 
-async def test_strict_answers_once_the_record_is_committed(
-    listen: Listen, db: Connection, database_url: str
-) -> None:
+async def test_strict_answers_once_the_record_is_committed(listen: Listen, db: Connection, database_url: str) -> None:
     sent: list[asgi.Message] = []
     async with listen("strict") as room:
         async with head_locked(database_url):
             asked = asyncio.create_task(room.ask(secret_read(), sent=sent))
-            while not await db.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
-                await asyncio.sleep(0)
+            await somebody_waits(db)
             assert sent == []
         assert answered(await asked) == (200, CANARY)
 
