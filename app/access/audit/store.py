@@ -26,7 +26,11 @@ ORDER BY sequence DESC"""
 _WANTED = f"""
 SELECT tenant, sequence, body, hash FROM ({_WALK} LIMIT {{most}}) walked WHERE {{elsewhere}} LIMIT {{limit}}"""
 _WALKED_TO = f"SELECT sequence FROM ({_WALK} OFFSET {{most}} - 1 LIMIT 1) walked"
-_CHAINS = "SELECT tenant FROM audit_head ORDER BY tenant"
+# A head alone, or records alone, are a chain too: a broken one.
+_CHAINS = "SELECT tenant FROM audit_head UNION SELECT tenant FROM audit_record ORDER BY tenant"
+_SEES_EVERYTHING = """
+SELECT rolsuper OR rolbypassrls OR pg_has_role('setpoint_auditor', 'USAGE') FROM pg_roles
+WHERE rolname = current_user"""
 _HEAD = "SELECT sequence, hash FROM audit_head WHERE tenant = $1"
 
 
@@ -93,6 +97,11 @@ def _elsewhere(wanted: Wanted, bound: Callable[[object], str]) -> Iterator[str]:
         yield f"(body::json ->> 'at') COLLATE \"C\" >= {bound(wanted.since.isoformat())}"
     if wanted.until is not None:
         yield f"(body::json ->> 'at') COLLATE \"C\" < {bound(wanted.until.isoformat())}"
+
+
+async def sees_everything(connection: Connection) -> bool:
+    """Whether row-level security shows every chain to this role; to others, a hidden chain would look like none."""
+    return bool(await connection.fetchval(_SEES_EVERYTHING))
 
 
 async def chains(connection: Connection) -> list[str]:
