@@ -30,6 +30,7 @@ class Node:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
         self.data_path = data_path
+        self._clients: list[httpx.AsyncClient] = []
         self.log = data_path.parent / f"log-{self.port}"
         arguments = ["serve"] if module == "app.cli.main" else []
         named = {"PORT": str(self.port), "DATA_DIR": str(data_path), "REDIS_URL": "redis://127.0.0.1:1", **settings}
@@ -58,12 +59,19 @@ class Node:
     def client(self, principal: Principal) -> httpx.AsyncClient:
         """A client of this principal, over the network."""
         token = sign(ensure_local_key(self.data_path), principal, now=datetime.now(UTC), ttl=timedelta(hours=1))
-        return httpx.AsyncClient(
+        client = httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{self.port}",
             headers={"Authorization": f"Bearer {token}"},
             trust_env=False,
             timeout=LIMIT,
         )
+        self._clients.append(client)
+        return client
+
+    async def hang_up(self) -> None:
+        """Close all clients."""
+        for client in self._clients:
+            await client.aclose()
 
     def kill(self) -> None:
         """End parent and workers as a power cut would."""
