@@ -254,13 +254,14 @@ async def test_a_long_chain_is_verified_in_steps(api: Api, db: Connection) -> No
 
 async def verified_in_steps(client: httpx.AsyncClient, limit: int) -> AsyncIterator[dict[str, Any]]:
     cursor: str | None = None
-    while True:
+    for _ in range(100):
         query = {"limit": str(limit), **({} if cursor is None else {"cursor": cursor})}
         step = (await client.get("/api/security/audit/verify", params=query)).json()
         yield step
         cursor = step["next"]
         if cursor is None:
             return
+    raise AssertionError("it does not get on")
 
 
 async def test_what_is_rewritten_between_two_steps_is_found(api: Api, db: Connection) -> None:
@@ -295,7 +296,7 @@ async def test_a_page_that_found_nothing_yet_has_a_next_one(
     monkeypatch.setattr("app.access.audit.store.MOST_WALKED", 5)
 
     pages, cursor = [], None
-    while True:
+    for _ in range(100):
         query = {"resource": "setting/TENANT/acme/ui.theme"} | ({} if cursor is None else {"cursor": cursor})
         page = (await api.auditor.get("/api/security/audit", params=query)).json()
         pages.append([one["resource"] for one in page["items"]])
