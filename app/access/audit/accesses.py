@@ -70,7 +70,8 @@ class _Answer:
         if self._replaced:
             return
         try:
-            await self.hold(status=message.get("status"))
+            if self._accesses or self._log.strict:  # most requests note nothing, and should not pay for it
+                await self.hold(status=message.get("status"))
         except AuditUnavailable as error:
             if self._begun:  # the server cuts it off
                 raise

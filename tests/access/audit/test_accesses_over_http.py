@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
 import httpx
 import msgspec
 import pytest
 
+from app.access.audit import store
 from app.config import Config
-from app.kit.database import Connection
+from app.domain.access import Reach
+from app.kit.database import Connection, open_database
 from tests.access.audit.listening import LIMIT, accesses, not_to_be_written, watched
 from tests.fixtures import running
 from tests.world import Api, SteppableClock, make, match, problem
@@ -307,3 +311,41 @@ async def test_a_page_that_found_nothing_yet_has_a_next_one(
     assert len(pages) == -(-await db.fetchval("SELECT sequence FROM audit_head WHERE tenant = 'acme'") // 5)
     assert [one for page in pages for one in page] == ["setting/TENANT/acme/ui.theme"]
     assert pages[0] == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [({"actor": "rare"}, "audit_record_by_actor"), ({"outcome": "denied"}, "audit_record_by_outcome")],
+)
+async def test_an_actor_and_an_outcome_are_found_by_an_index_behind_row_level_security(
+    api: Api, db: Connection, monkeypatch: pytest.MonkeyPatch, wanted: dict[str, str], index: str
+) -> None:
+    """Security barriers keep what is not leakproof out of indexes, so that this is not a matter of course."""
+    body = '{"actor":{"id":"%s"},"outcome":"%s"}'
+    bodies = [body % ("many", "changed")] * 5_000 + [body % ("rare", "denied")]
+    await db.execute("SELECT set_config('setpoint.reach', '*', false), audit_append('acme', $1)", bodies)
+    await db.execute("ANALYZE audit_record")
+    plans: list[str] = []
+    fetch = asyncpg.Connection.fetch
+
+    async def explained(it: Connection, sql: str, *arguments: Any) -> Any:
+        if "FROM audit_record" in sql:
+            plans.extend(row[0] for row in await fetch(it, "EXPLAIN " + sql, *arguments))
+        return await fetch(it, sql, *arguments)
+
+    monkeypatch.setattr(asyncpg.Connection, "fetch", explained)
+    async with api_database(api) as connection:
+        found, _ = await store.newest(connection, "acme", store.Wanted(**wanted), before=2**62, limit=10)
+
+    assert [one.body for one in found][:1] == bodies[-1:]
+    assert index in "\n".join(plans)
+    assert "sequence" in next(plan for plan in plans if "Index Cond" in plan), "in the order of the chain"
+
+
+@asynccontextmanager
+async def api_database(api: Api) -> AsyncIterator[Connection]:
+    """A connection as the application has it, for people of acme."""
+    assert api.config.database_url is not None
+    opened = open_database(api.config.database_url, config=api.config)
+    async with opened as database, database.moment(Reach("acme")) as connection:
+        yield connection
