@@ -69,6 +69,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     max_bulk_keys: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1_000  # of one effective read by names
     idempotency_ttl_seconds: Positive = 86_400  # a day; how long a repeated Idempotency-Key is answered from store
 
+    audit_accesses: Literal["off", "best-effort", "strict"] = "best-effort"  # strict: no record, no answer
+    audit_window_seconds: Seconds = 0.05  # how long accesses gather to be written together; not under strict
+    audit_timeout_seconds: Seconds = 2.0  # the longest an answer waits for its records, and shutdown for what is left
+    audit_ring_records: Annotated[int, msgspec.Meta(ge=2, le=1_000_000)] = 10_000  # waiting in one worker, 1 KiB each
+
     policies_dir: str | None = None  # a folder of .polar files; None uses the shipped ones
     local_issuer: Literal["on", "off"] = "on"  # whether tokens of `setpoint token` are believed
     jwt_issuer: str | None = None  # the `iss` of real tokens; set together with jwks and jwt_audience

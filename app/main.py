@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, cast
 
@@ -15,6 +15,8 @@ from redis.asyncio import Redis
 from app.access import http as access_http
 from app.access import policy_http
 from app.access.audit import http as audit_http
+from app.access.audit.access_log import AccessLog
+from app.access.audit.accesses import counting_strangers, noting_accesses
 from app.access.authentication import Authenticator
 from app.access.gate import Gate
 from app.access.http import authenticated
@@ -38,7 +40,7 @@ from app.kit.problems import MethodNotAllowed, problem_of
 from app.kit.proxies import Proxies
 from app.kit.redis_client import open_redis
 from app.operations import http as operations_http
-from app.operations.health import Degraded, Health
+from app.operations.health import Health, Probe, telling_trouble
 from app.settings.definitions import http as definitions_http
 from app.settings.directory import http as directory_http
 from app.settings.effective import http as effective_http
@@ -93,6 +95,7 @@ def create_app(config: Config, *, clock: Clock = utc_now, ticks: Ticks = ticks) 
     issuers: dict[str, Issuer] = {}
     authenticator = Authenticator(issuers, clock=clock, cache_entries=config.token_cache_entries)
     limits = Limits(config, ticks=ticks)
+    accesses = AccessLog(config=config, clock=clock, policy_version=lambda: gate.policy.version)
 
     @asynccontextmanager
     async def resources(app: Litestar) -> AsyncIterator[None]:
@@ -107,7 +110,12 @@ def create_app(config: Config, *, clock: Clock = utc_now, ticks: Ticks = ticks) 
             app.state.registry = Registry(database=database, gate=gate, clock=clock, config=config)
             app.state.policy_keeper = keeper
             limits.begin(redis)
-            app.state.health = _health(database, redis, keeper, limits, clock=clock)
+            await stack.enter_async_context(accesses.writing(database))
+            app.state.health = Health(
+                _asked(database, redis) | _telling(keeper, limits, accesses),
+                required=frozenset({"postgresql"}),
+                clock=clock,
+            )
             yield
 
     handlers = [*HANDLERS, openapi.handler(HANDLERS, config=config)]
@@ -126,9 +134,10 @@ def create_app(config: Config, *, clock: Clock = utc_now, ticks: Ticks = ticks) 
     app.state.methods = Methods(handlers)
     routed = answering_options(cast(asgi.App, app), methods=app.state.methods)
     app.state.limits = limits
-    counted = limited(routed, limits=limits, reading=reading_posts(HANDLERS))
+    heard = noting_accesses(routed, log=accesses)
+    counted = limited(heard, limits=limits, reading=reading_posts(HANDLERS))
     door = authenticated(counted, authenticator=authenticator, limits=limits)
-    return edge(door, hosts=Hosts(config.hosts), proxies=Proxies(config.proxies))
+    return edge(counting_strangers(door, log=accesses), hosts=Hosts(config.hosts), proxies=Proxies(config.proxies))
 
 
 async def _redis(stack: AsyncExitStack, config: Config) -> Redis | None:
@@ -137,24 +146,20 @@ async def _redis(stack: AsyncExitStack, config: Config) -> Redis | None:
     return await stack.enter_async_context(open_redis(config.redis_url, config=config))
 
 
-def _health(database: Database, redis: Redis | None, keeper: PolicyKeeper, limits: Limits, *, clock: Clock) -> Health:
-    async def policy() -> None:
-        if keeper.last_error is not None:
-            raise Degraded(keeper.last_error)
+def _asked(database: Database, redis: Redis | None) -> dict[str, Probe]:
+    """The parts that are asked how they are."""
+    asked: dict[str, Probe] = {"postgresql": lambda: database.fetchrow("SELECT 1")}
+    return asked if redis is None else {**asked, "redis": redis.ping}
 
-    async def shared_limits() -> None:
-        if limits.shared is not None and limits.shared.last_error is not None:
-            raise Degraded("Redis did not answer: each worker limits writes alone.")
 
-    probes: dict[str, Callable[[], Any]] = {
-        "postgresql": lambda: database.fetchrow("SELECT 1"),
-        "policy": policy,
-    }
-    if redis is not None:
-        probes["redis"] = redis.ping
-    if limits.shared is not None:
-        probes["sharedLimits"] = shared_limits
-    return Health(probes, required=frozenset({"postgresql"}), clock=clock)
+def _telling(keeper: PolicyKeeper, limits: Limits, accesses: AccessLog) -> dict[str, Probe]:
+    """The parts that know themselves when something is wrong with them."""
+    telling = {"policy": telling_trouble(lambda: keeper.last_error), "audit": telling_trouble(lambda: accesses.trouble)}
+    shared = limits.shared
+    if shared is None:
+        return telling
+    alone = "Redis did not answer: each worker limits writes alone."
+    return {**telling, "sharedLimits": telling_trouble(lambda: None if shared.last_error is None else alone)}
 
 
 def _problem(request: Request[Any, Any, Any], error: SetpointError) -> Response[bytes]:

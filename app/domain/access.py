@@ -196,18 +196,18 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def described(resource: Resource) -> str:
-    """A resource in one line, for people: `setting ACCOUNT/acme/a-1`."""
+    """A resource in one line, the kind first, as the audit names it: `setting/ACCOUNT/acme/a-1`."""
     match resource:
         case SettingResource(level=level, tenant=tenant, scope_id=scope_id):
-            return f"setting {_path(level, tenant, scope_id)}"
+            return f"setting/{_path(level, tenant, scope_id)}"
         case ScopeResource(level=level, tenant=tenant, scope_id=scope_id):
-            return f"scope {_path(level, tenant, scope_id)}"
+            return f"scope/{_path(level, tenant, scope_id)}"
         case EventResource(tenant=tenant, type=type_):
-            return f"event {tenant}/{type_}"
+            return f"event/{tenant}/{type_}"
         case DefinitionResource() | PolicyResource():
             return _NAMES[type(resource)]
         case _:
-            return f"{_NAMES[type(resource)]} {resource.tenant}"
+            return f"{_NAMES[type(resource)]}/{resource.tenant}"
 
 
 _NAMES: dict[type, str] = {

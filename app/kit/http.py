@@ -17,7 +17,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody
 
-from app.domain.access import Principal
+from app.domain.access import Access, Principal
 from app.domain.errors import Malformed, NotFound, Violation
 from app.domain.position import Position
 from app.domain.precondition import matches_none
@@ -77,6 +77,8 @@ class ApiRequest(Request[Principal, None, Any]):
         own = self.user.tenant
         if named is None or named == own or "platform_admin" in self.user.roles:
             return own if named is None else named
+        refused = Access(outcome="denied", action=self.method, resource=f"tenant/{named}", tenant=named)
+        self.scope["state"].setdefault("accesses", []).append(refused)
         raise NotFound
 
     def if_match(self) -> str | None:

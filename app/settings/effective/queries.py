@@ -41,8 +41,11 @@ async def effective_value(chain: Chain, key: str, *, explained: bool, caller: Ca
     snapshot = await _snapshot(chain, Selection(keys=(key,)), caller=caller, registry=registry)
     visible = _visible(snapshot, chain, caller=caller, registry=registry)
     if not visible:
+        for one in snapshot.keys:  # it is defined, and above the caller's clearance
+            caller.note_hidden(chain[-1], one.rule.key, action=Action.RESOLVE)
         raise NotFound
     [defined] = visible
+    caller.note_shown(chain[-1], key, defined.sensitivity, action=Action.RESOLVE)
     values = snapshot.values.get(key, {})
     steps: tuple[Step, ...] = ()
     if explained:
@@ -61,6 +64,8 @@ async def effective_values(chain: Chain, selection: Selection, *, caller: Caller
     """
     snapshot = await _snapshot(chain, selection, caller=caller, registry=registry)
     visible = _visible(snapshot, chain, caller=caller, registry=registry)
+    for one in visible:
+        caller.note_shown(chain[-1], one.rule.key, one.sensitivity, action=Action.RESOLVE)
     return Effective(
         position=snapshot.position,
         values=[resolve(one.rule, snapshot.values.get(one.rule.key, {}), chain) for one in visible],
