@@ -68,6 +68,7 @@ DE_CONTEXT = {
     "userId": "alice",
 }
 CREATE = {"If-None-Match": "*"}
+COUNTING = ("x-request-id", "ratelimit")  # headers that differ between any two requests, whatever they ask for
 
 
 class SteppableClock:

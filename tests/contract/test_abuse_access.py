@@ -30,7 +30,7 @@ from app.settings.values import store
 from tests.fixtures import running
 from tests.guarantees.proxy import wired
 from tests.guarantees.state import everything
-from tests.world import CREATE, DE_CONTEXT, PRINCIPALS, SECRET, Api, make, match, place, problem
+from tests.world import COUNTING, CREATE, DE_CONTEXT, PRINCIPALS, SECRET, Api, make, match, place, problem
 
 pytestmark = pytest.mark.anyio
 
@@ -41,9 +41,7 @@ MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
 
 def bare(response: httpx.Response, *ids: str) -> tuple[int, dict[str, str], str]:
     """An answer without what differs between any two requests, and without the ids that were asked for."""
-    headers = {
-        name: value for name, value in response.headers.items() if name not in ("x-request-id", "content-length")
-    }
+    headers = {name: value for name, value in response.headers.items() if name not in (*COUNTING, "content-length")}
     text = response.text
     for one in ids:
         text = text.replace(one, "ID")

@@ -26,7 +26,7 @@ from app.kit.database import Connection
 from app.kit.http import ApiRequest
 from app.kit.problems import problem_of
 from tests.guarantees.state import everything
-from tests.world import CREATE, LEVELS, PRINCIPALS, SECRET, Api, make, place
+from tests.world import COUNTING, CREATE, LEVELS, PRINCIPALS, SECRET, Api, make, place
 
 pytestmark = pytest.mark.anyio
 
@@ -183,10 +183,6 @@ async def settle_key(api: Api, *, there: bool) -> Target:
     await api.root.put(f"/api/definitions/{name}.key", json=DEFINITION, headers=CREATE)
     made = await make(api.root, f"{name}.key", CANARY, "ACCOUNT", "target")
     return Target(made["id"], made["etag"])
-
-
-# What says only how many requests there were before.
-COUNTING = ("x-request-id", "ratelimit")
 
 
 async def answers(client: httpx.AsyncClient, calls: list[Call]) -> list[tuple[Any, ...]]:
