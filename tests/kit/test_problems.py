@@ -62,6 +62,7 @@ CODES = {
     "internal-error": 500,
     "database-unavailable": 503,
     "unavailable": 503,
+    "audit-unavailable": 503,
 }
 ORDINARY = {"content-type": "application/problem+json", "cache-control": "no-store", "content-language": "en"}
 
