@@ -23,6 +23,7 @@ Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
+PerSecond = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
 
 
 class ConfigError(Exception):
@@ -54,11 +55,28 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     allowed_hosts: str | None = None  # names in Host that are answered, with commas; None: a proxy may see to it
     trusted_proxies: str | None = None  # networks whose X-Forwarded-* are believed, with commas; None: anybody lies
 
+    header_timeout_seconds: Seconds = 5.0  # for the head of a request; also how long an idle connection is kept
+    body_timeout_seconds: Seconds = 10.0  # for the body of a request; 1 MiB takes that long at 100 KiB/s
+    max_connections: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 1_024  # per worker; others wait to be let in
+
+    # A limit is a bucket of `burst` requests that fills by `per_second`; 0 per second turns it off.
+    reads_per_second: PerSecond = 50_000.0  # per principal and worker; more than one answers: who wants less sets less
+    read_burst: Positive = 100_000  # two seconds of that at once: a fleet that starts and warms up
+    writes_per_second: PerSecond = 1_000.0  # per principal; twice what one worker commits singly, and a batch is one
+    write_burst: Positive = 5_000  # an import that is over after that is not slowed down
+    failed_auths_per_second: PerSecond = 50.0  # per address and worker; to refuse one takes 0.1 ms
+    failed_auth_burst: Positive = 1_000  # a fleet behind one address may lose its credentials at once
+
     max_body_bytes: Positive = 1_048_576  # 1 MiB; a batch of 1,000 ordinary operations is about 150 KiB
     max_value_bytes: Positive = 65_536  # 64 KiB of canonical JSON per value
     max_batch_operations: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1_000  # each is locked until the commit
     max_bulk_keys: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1_000  # of one effective read by names
     idempotency_ttl_seconds: Positive = 86_400  # a day; how long a repeated Idempotency-Key is answered from store
+
+    audit_accesses: Literal["off", "best-effort", "strict"] = "best-effort"  # strict: no record, no answer
+    audit_window_seconds: Seconds = 0.05  # how long accesses gather to be written together; not under strict
+    audit_timeout_seconds: Seconds = 2.0  # the longest an answer waits for its records, and shutdown for what is left
+    audit_ring_records: Annotated[int, msgspec.Meta(ge=2, le=1_000_000)] = 10_000  # waiting in one worker, 1 KiB each
 
     policies_dir: str | None = None  # a folder of .polar files; None uses the shipped ones
     local_issuer: Literal["on", "off"] = "on"  # whether tokens of `setpoint token` are believed

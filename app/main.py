@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, cast
 
@@ -14,6 +14,8 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFou
 from app.access import http as access_http
 from app.access import policy_http
 from app.access.audit import http as audit_http
+from app.access.audit.access_log import AccessLog
+from app.access.audit.accesses import counting_strangers, noting_accesses
 from app.access.authentication import Authenticator
 from app.access.gate import Gate
 from app.access.http import authenticated
@@ -24,12 +26,14 @@ from app.config import Config, read_config
 from app.domain.errors import Malformed, NotFound, SetpointError
 from app.domain.event import Feed
 from app.kit import asgi, openapi
-from app.kit.clock import Clock, utc_now
+from app.kit.clock import Clock, Ticks, ticks, utc_now
 from app.kit.database import Database, open_database
 from app.kit.edge import edge
 from app.kit.hosts import Hosts
-from app.kit.http import ApiRequest
+from app.kit.http import ApiRequest, reading_posts
 from app.kit.least_power import require_least_power
+from app.kit.limits.limited import limited
+from app.kit.limits.limits import Limits
 from app.kit.logs import configure_logs
 from app.kit.methods import Methods, answering_options
 from app.kit.problems import MethodNotAllowed, problem_of
@@ -38,7 +42,7 @@ from app.kit.redis_client import RedisClient, open_redis
 from app.log.listener import open_listener
 from app.log.tailer import Tailer, open_tailer
 from app.operations import http as operations_http
-from app.operations.health import Degraded, Health
+from app.operations.health import Health, Probe, telling_trouble
 from app.settings.cache.cache import Cache, open_cache
 from app.settings.cache.subjects import subject_of
 from app.settings.definitions import http as definitions_http
@@ -82,7 +86,7 @@ def _settle_garbage() -> None:
     gc.set_threshold(GARBAGE_THRESHOLD, 20, 20)
 
 
-def create_app(config: Config, *, clock: Clock = utc_now) -> asgi.App:
+def create_app(config: Config, *, clock: Clock = utc_now, ticks: Ticks = ticks) -> asgi.App:
     """
     The ASGI application. Resources are opened when the server starts it and closed when it stops.
 
@@ -94,6 +98,8 @@ def create_app(config: Config, *, clock: Clock = utc_now) -> asgi.App:
     gate = Gate(load_policy(config.policies_path))
     issuers: dict[str, Issuer] = {}
     authenticator = Authenticator(issuers, clock=clock, cache_entries=config.token_cache_entries)
+    limits = Limits(config, ticks=ticks)
+    accesses = AccessLog(config=config, clock=clock, policy_version=lambda: gate.policy.version)
 
     @asynccontextmanager
     async def resources(app: Litestar) -> AsyncIterator[None]:
@@ -108,7 +114,13 @@ def create_app(config: Config, *, clock: Clock = utc_now) -> asgi.App:
             await stack.enter_async_context(keeper.keeping())
             app.state.registry = Registry(database=database, gate=gate, clock=clock, config=config, cache=cache)
             app.state.policy_keeper = keeper
-            app.state.health = _health(database, redis, cache.tailer, keeper, clock=clock)
+            limits.begin(redis)
+            await stack.enter_async_context(accesses.writing(database))
+            app.state.health = Health(
+                _asked(database, redis, cache.tailer) | _telling(keeper, limits, accesses),
+                required=frozenset({"postgresql"}),
+                clock=clock,
+            )
             yield
 
     handlers = [*HANDLERS, openapi.handler(HANDLERS, config=config)]
@@ -126,8 +138,11 @@ def create_app(config: Config, *, clock: Clock = utc_now) -> asgi.App:
     app.state.gate = gate
     app.state.methods = Methods(handlers)
     routed = answering_options(cast(asgi.App, app), methods=app.state.methods)
-    door = authenticated(routed, authenticator=authenticator)
-    return edge(door, hosts=Hosts(config.hosts), proxies=Proxies(config.proxies))
+    app.state.limits = limits
+    heard = noting_accesses(routed, log=accesses)
+    counted = limited(heard, limits=limits, reading=reading_posts(HANDLERS))
+    door = authenticated(counted, authenticator=authenticator, limits=limits)
+    return edge(counting_strangers(door, log=accesses), hosts=Hosts(config.hosts), proxies=Proxies(config.proxies))
 
 
 async def _redis(stack: AsyncExitStack, config: Config) -> RedisClient | None:
@@ -145,21 +160,23 @@ async def _cache(stack: AsyncExitStack, database: Database, redis: RedisClient |
     return await stack.enter_async_context(open_cache(database=database, tailer=tailer, redis=redis, config=config))
 
 
-def _health(
-    database: Database, redis: RedisClient | None, tailer: Tailer, keeper: PolicyKeeper, *, clock: Clock
-) -> Health:
-    async def policy() -> None:
-        if keeper.last_error is not None:
-            raise Degraded(keeper.last_error)
-
-    probes: dict[str, Callable[[], Any]] = {
+def _asked(database: Database, redis: RedisClient | None, tailer: Tailer) -> dict[str, Probe]:
+    """The parts that are asked how they are."""
+    asked: dict[str, Probe] = {
         "postgresql": lambda: database.fetchrow("SELECT 1"),
         "tailer": tailer.require_fresh,
-        "policy": policy,
     }
-    if redis is not None:
-        probes["redis"] = redis.ping
-    return Health(probes, required=frozenset({"postgresql"}), clock=clock)
+    return asked if redis is None else {**asked, "redis": redis.ping}
+
+
+def _telling(keeper: PolicyKeeper, limits: Limits, accesses: AccessLog) -> dict[str, Probe]:
+    """The parts that know themselves when something is wrong with them."""
+    telling = {"policy": telling_trouble(lambda: keeper.last_error), "audit": telling_trouble(lambda: accesses.trouble)}
+    shared = limits.shared
+    if shared is None:
+        return telling
+    alone = "Redis did not answer: each worker limits writes alone."
+    return {**telling, "sharedLimits": telling_trouble(lambda: None if shared.last_error is None else alone)}
 
 
 def _problem(request: Request[Any, Any, Any], error: SetpointError) -> Response[bytes]:

@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import asyncpg
 import msgspec
@@ -153,6 +154,16 @@ def valkey() -> Iterator[Valkey]:
         yield server
 
 
+def valkey_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the Valkey of this process listens; what is in it stays between tests."""
+    path = tmp_path_factory.mktemp("valkey")
+    with embedded_servers(path, announce=print, need_postgres=False, durable=False) as servers:
+        assert servers.redis_url is not None
+        yield Path(unquote(servers.redis_url.removeprefix("unix://")))
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+        processes._children.clear()
+
+
 @pytest.fixture(scope="session")
 def config(run_path: Path, valkey: Valkey) -> Config:
     """How tests run: with limits that are quickly reached."""
@@ -160,6 +171,7 @@ def config(run_path: Path, valkey: Valkey) -> Config:
         data_dir=str(run_path / "servers"),
         redis_url=valkey.url,
         redis_timeout_seconds=0.5,  # on a machine that does much else, 50 ms pass before anybody is to blame
+        write_burst=1_000_000_000,  # counted in Redis, which outlives each test
         min_position_wait_seconds=0.05,
         acquire_timeout_seconds=5.0,
         pool_size=8,
@@ -207,7 +219,7 @@ def app_url(databases: Databases, database_url: str, worker_name: str) -> str:
 @pytest.fixture(scope="session")
 def application(config: Config, app_url: str, clock: SteppableClock) -> asgi.App:
     """The application of this process, not started."""
-    return create_app(msgspec.structs.replace(config, database_url=app_url), clock=clock)
+    return create_app(msgspec.structs.replace(config, database_url=app_url), clock=clock, ticks=clock.ticks)
 
 
 @pytest.fixture
@@ -243,7 +255,7 @@ async def openapi(api: Api) -> dict[str, Any]:
 @asynccontextmanager
 async def running(config: Config, *, clock: SteppableClock) -> AsyncIterator[Api]:
     """Another application with a configuration of its own, for the length of a block."""
-    application = create_app(config, clock=clock)
+    application = create_app(config, clock=clock, ticks=clock.ticks)
     async with started(application) as registry:
         yield Api(application, config=config, clock=clock, registry=registry)
 

@@ -69,6 +69,7 @@ DE_CONTEXT = {
     "userId": "alice",
 }
 CREATE = {"If-None-Match": "*"}
+COUNTING = ("x-request-id", "ratelimit")  # headers that differ between any two requests, whatever they ask for
 
 
 class SteppableClock:
@@ -79,6 +80,9 @@ class SteppableClock:
 
     def __call__(self) -> datetime:
         return self.now
+
+    def ticks(self) -> int:
+        return int(self.now.timestamp()) * 1_000_000_000 + self.now.microsecond * 1_000
 
     def step(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)

@@ -10,8 +10,10 @@ from typing import cast
 import msgspec
 
 from app.access.audit.record import Signature
-from app.domain.access import Access, Circumstances, Principal, Reach, circumstances_at, reach_of
+from app.domain.access import Access, Action, Circumstances, Principal, Reach, circumstances_at, reach_of
+from app.domain.definition import Sensitivity
 from app.domain.errors import Malformed, Violation
+from app.domain.scope import Scope
 from app.kit import asgi
 from app.kit.clock import Clock
 from app.kit.http import ApiRequest
@@ -38,6 +40,17 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     def note(self, access: Access) -> None:
         """Have the audit told of this before the answer leaves."""
         self.accesses.append(access)
+
+    def note_hidden(self, scope: Scope, key: str, *, action: Action) -> None:
+        """Have the audit told that a key was asked for by somebody who is not cleared for it."""
+        resource = f"setting/{scope.path}/{key}"
+        self.note(Access(outcome="denied", action=str(action), resource=resource, tenant=scope.tenant))
+
+    def note_shown(self, scope: Scope, key: str, sensitivity: Sensitivity, *, action: Action) -> None:
+        """Have the audit told that this is shown to the caller, if it is secret."""
+        if sensitivity is Sensitivity.SECRET:
+            resource = f"setting/{scope.path}/{key}"
+            self.note(Access(outcome="read", action=str(action), resource=resource, tenant=scope.tenant))
 
     def signature(self, *, at: datetime, policy_version: str) -> Signature:
         """The caller as the audit names who made a change."""

@@ -9,8 +9,10 @@ from litestar import Response
 
 from app.access.authentication import Authenticator, Identity, credential_of
 from app.domain.definition import Sensitivity
+from app.domain.errors import Unauthenticated
 from app.kit import asgi
 from app.kit.http import CACHING, JSON, ApiRequest, Operation, api, encode
+from app.kit.limits.limits import Limits
 
 # Anchored at both ends of a segment: a setting whose key is "schema" or "health" is not open.
 _OPEN = re.compile(r"/(api/health(/live|/ready)?|schema(/.*)?)/?")
@@ -30,22 +32,32 @@ class PrincipalView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     expires_at: int
 
 
-def authenticated(app: asgi.App, *, authenticator: Authenticator) -> asgi.App:
+def authenticated(app: asgi.App, *, authenticator: Authenticator, limits: Limits) -> asgi.App:
     """
     The application behind its front door: nobody unknown gets past, not even to a route that does not exist.
 
     It stands outside of Litestar, whose middleware exclusions match anywhere in a path and whose router answers
-    404 and 405 to strangers.
+    404 and 405 to strangers. Who is refused too often is not listened to for a while.
     """
 
     async def wrapped(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         if scope["type"] == "http" and not _OPEN.fullmatch(scope["path"]):
-            identity = authenticator.identify(credential_of(scope))
+            identity = _identified(scope, authenticator=authenticator, limits=limits)
             scope["auth"] = identity
             scope["user"] = identity.principal
         await app(scope, receive, send)
 
     return wrapped
+
+
+def _identified(scope: asgi.Scope, *, authenticator: Authenticator, limits: Limits) -> Identity:
+    client = scope["state"]["client"]
+    limits.require_few_failures(client)
+    try:
+        return authenticator.identify(credential_of(scope))
+    except Unauthenticated:
+        limits.note_failure(client)
+        raise
 
 
 @api(

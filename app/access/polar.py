@@ -142,7 +142,7 @@ def _place_of_fault(action: str, about: ResourceType, *, files: Files, types: Se
     """The file and line of the first statement without which all is well; nothing when it takes more than one."""
     for place, without in statements_left_out(files):
         try:
-            vm = Interpreter(joined(without), types)
+            vm = Interpreter(joined(without) + "\nallow(_principal, _action, _resource) if false;", types)
             for rule in ("forbid", "allow"):
                 _alternatives(vm.oso, rule, action, about)
         except (CannotCompile, OsoError):

@@ -38,7 +38,9 @@ SECTIONS: Sections = {
     },
     "Access": {
         "token": (f"{_COMMANDS}.token:token", "Sign a token with the local development key"),
+        "audit": (f"{_COMMANDS}.audit:audit", "Who did what, and whether the record is whole"),
         "whoami": (f"{_COMMANDS}.whoami:whoami", "Who you are, as the node sees you"),
+        "policy": (f"{_COMMANDS}.policy:policy", "The rules: check, show, explain"),
     },
     "Node": {
         "serve": (f"{_COMMANDS}.serve:serve", "Run a node"),

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from app.cli.text import compact, printable
+from app.cli.text import compact, escaped, printable
 
 FORMATS = ("table", "json", "yaml")
 PIPE_CLOSED = 141  # 128 + SIGPIPE, as shells have it
@@ -24,11 +24,11 @@ _STYLES = {"won": "green", "merged": "green", "pass": "green", "warn": "yellow",
 def emit(data: Any, *, output: str, text: Callable[[], str]) -> None:
     """Print data in the format that was asked for; `text` makes the form for people when that is `table`."""
     if output == "json":
-        write(json.dumps(data, ensure_ascii=False, indent=2))
+        write(escaped(json.dumps(data, ensure_ascii=False, indent=2)))
     elif output == "yaml":
         from app.cli.yaml_text import dump_yaml
 
-        write(dump_yaml(data).rstrip("\n"))
+        write(escaped(dump_yaml(data).rstrip("\n")))
     else:
         write(text())
 

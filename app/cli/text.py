@@ -20,3 +20,15 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def escaped(document: str) -> str:
+    """The same JSON or YAML, with escapes for what a terminal would obey; it stands in double quotes only."""
+    if all(line.isprintable() for line in document.split("\n")):
+        return document
+    return "".join(one if one.isprintable() or one == "\n" else _escape(one) for one in document)
+
+
+def _escape(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[place]:02x}{units[place + 1]:02x}" for place in range(0, len(units), 2))

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any
 
 from granian._internal import load_target
-from granian.constants import Interfaces, Loops
+from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer
@@ -29,7 +29,7 @@ READY_LIMIT = 30.0  # seconds until it is said that something is wrong; the work
 READY_POLL = 0.05  # seconds
 PROBE_LIMIT = 2.0  # seconds for one answer
 KILL_AFTER = 10  # seconds a worker gets to drain; without it one open connection would keep us from ever ending
-HEADER_READ_MS = 5_000  # Granian's 30 s let a few slow senders hold every connection
+READ_BUFFER = 65_536  # bytes of one connection; more than the edge allows for path and headers together
 
 # Granian would write to stdout, which is for data.
 LOGGING = {"handlers": {"console": {"class": "logging.StreamHandler", "formatter": "generic"}}}
@@ -51,7 +51,12 @@ def run_workers(config: Config, *, target: str, on_ready: Callable[[], None], an
         workers=config.workers,
         loop=Loops.uvloop,
         websockets=False,
-        http1_settings=HTTP1Settings(header_read_timeout=HEADER_READ_MS),
+        # Not "auto": while Granian waits for the first bytes to tell HTTP/1 from HTTP/2, no time limit counts.
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(
+            header_read_timeout=int(config.header_timeout_seconds * 1_000), max_buffer_size=READ_BUFFER
+        ),
+        backpressure=config.max_connections,
         workers_kill_timeout=KILL_AFTER,
         log_level=LogLevels.warning,
         log_dictconfig=LOGGING,

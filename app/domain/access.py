@@ -18,7 +18,11 @@ from app.domain.scope import Level, Scope
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks. Tuples are sorted, so that equal principals are equal values."""
+    """
+    Who asks. Tuples are sorted, so that equal principals are equal values.
+
+    Raises TypeError for attributes of other types: to a compiled rule, the text "sysadmin" would hold the role "admin".
+    """
 
     id: str
     kind: Literal["user", "service"] = "user"
@@ -29,6 +33,19 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     clearance: int = Sensitivity.INTERNAL.rank  # rank of the highest sensitivity it is trusted with
     scopes: tuple[str, ...] = ()  # what its credential is good for, in OAuth's sense of the word
     scoped: bool = False  # whether the credential is good for its scopes only
+
+    def __post_init__(self) -> None:
+        """Made once for each credential that is verified, so that no decision has to look."""
+        texts = (self.id, self.kind, *(() if self.tenant is None else (self.tenant,)))
+        lists = (self.roles, self.territories, self.accounts, self.scopes)
+        plain = (
+            all(type(text) is str for text in texts)
+            and all(type(names) is tuple and all(type(name) is str for name in names) for names in lists)
+            and type(self.clearance) is int
+            and type(self.scoped) is bool
+        )
+        if not plain:
+            raise TypeError("an attribute of a principal has the wrong type")
 
 
 class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,18 +196,18 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def described(resource: Resource) -> str:
-    """A resource in one line, for people: `setting ACCOUNT/acme/a-1`."""
+    """A resource in one line, the kind first, as the audit names it: `setting/ACCOUNT/acme/a-1`."""
     match resource:
         case SettingResource(level=level, tenant=tenant, scope_id=scope_id):
-            return f"setting {_path(level, tenant, scope_id)}"
+            return f"setting/{_path(level, tenant, scope_id)}"
         case ScopeResource(level=level, tenant=tenant, scope_id=scope_id):
-            return f"scope {_path(level, tenant, scope_id)}"
+            return f"scope/{_path(level, tenant, scope_id)}"
         case EventResource(tenant=tenant, type=type_):
-            return f"event {tenant}/{type_}"
+            return f"event/{tenant}/{type_}"
         case DefinitionResource() | PolicyResource():
             return _NAMES[type(resource)]
         case _:
-            return f"{_NAMES[type(resource)]} {resource.tenant}"
+            return f"{_NAMES[type(resource)]}/{resource.tenant}"
 
 
 _NAMES: dict[type, str] = {

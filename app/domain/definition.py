@@ -116,10 +116,17 @@ def check_value(definition: SettingDefinition, value: Any, *, level: Level, at: 
         detail = f"A setting that is combined by {definition.merge_strategy} takes an {wanted}."
         return [Violation(pointer=f"#/{at}", code="type", detail=detail)]
     combined = combine(definition.merge_strategy, [plain(definition.default), value])
-    errors = value_violations(definition.schema, combined, at=at)
+    errors = _discreet(definition, value_violations(definition.schema, combined, at=at))
     if definition.merge_strategy is MergeStrategy.APPEND:
         return [_pointing_into(value, combined, error, at) for error in errors]
     return errors
+
+
+def _discreet(definition: SettingDefinition, errors: list[Violation]) -> list[Violation]:
+    """Violations as they may be told and logged: their words quote the value."""
+    if definition.sensitivity.rank < Sensitivity.CONFIDENTIAL.rank:
+        return errors
+    return [msgspec.structs.replace(one, detail="This part breaks the schema.") for one in errors]
 
 
 _PYTHON_TYPE: dict[str, type] = {"object": dict, "array": list}
@@ -146,7 +153,7 @@ def _strategy_violations(definition: SettingDefinition) -> list[Violation]:
 
 
 def _default_violations(definition: SettingDefinition) -> list[Violation]:
-    return value_violations(definition.schema, plain(definition.default), at="default")
+    return _discreet(definition, value_violations(definition.schema, plain(definition.default), at="default"))
 
 
 def _level_violations(definition: SettingDefinition) -> list[Violation]:

@@ -14,6 +14,8 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+ADDED = "answer_headers"  # where in the state of a request the edge finds what add_to_answer was given
+
 
 def header_values(scope: Mapping[str, object], name: bytes) -> list[bytes]:
     """Every value of a header, in the order sent. Names are lower case."""
@@ -25,6 +27,11 @@ def header(scope: Mapping[str, object], name: bytes) -> str | None:
     """The value of a header as text, its lines joined as RFC 9110 section 5.3 says; None without one."""
     values = header_values(scope, name)
     return b", ".join(values).decode("latin-1") if values else None
+
+
+def add_to_answer(scope: Scope, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Have the edge add these headers to the answer, whoever gives it."""
+    scope["state"][ADDED].extend(headers)
 
 
 async def send_answer(send: Send, status: int, headers: Iterable[tuple[str, str]], body: bytes) -> None:

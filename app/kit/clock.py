@@ -12,6 +12,9 @@ import uuid_utils.compat
 
 Clock: TypeAlias = Callable[[], datetime]
 Stopwatch: TypeAlias = Callable[[], float]
+Ticks: TypeAlias = Callable[[], int]  # nanoseconds since whenever; for how long, never for when
+
+ticks: Ticks = time.monotonic_ns
 
 
 def utc_now() -> datetime:

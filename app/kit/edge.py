@@ -9,7 +9,8 @@ Litestar because Litestar's own middleware never sees what matches no route.
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import structlog
 
@@ -45,35 +46,33 @@ _log = get_logger()
 
 def edge(app: asgi.App, *, hosts: Hosts | None = None, proxies: Proxies | None = None) -> asgi.App:
     """The application with everything around it that holds for all of HTTP; without hosts it answers to any name."""
-    house = _House(hosts=hosts or Hosts(), proxies=proxies or Proxies())
+    ours = hosts or Hosts()
+    believed = proxies or Proxies()
 
     async def wrapped(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         if scope["type"] != "http":
             await app(scope, receive, send)
             return
-        await _answer(app, scope, receive, send, house=house)
+        await _answer(app, scope, receive, send, hosts=ours, proxies=believed)
 
     return wrapped
 
 
-class _House(NamedTuple):
-    """What is ours: the names that we answer to, and the proxies in front of us."""
-
-    hosts: Hosts
-    proxies: Proxies
-
-
-async def _answer(app: asgi.App, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send, *, house: _House) -> None:
+async def _answer(
+    app: asgi.App, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send, *, hosts: Hosts, proxies: Proxies
+) -> None:
     request_id = _request_id(scope)
-    origin = house.proxies.origin_of(scope)
-    scope.setdefault("state", {}).update(request_id=request_id.decode(), client=origin.client)
-    answer = _Answer(send, request_id=request_id, head=scope["method"] == "HEAD", secure=origin.secure)
+    origin = proxies.origin_of(scope)
+    # A list that asgi.add_to_answer makes longer until the answer begins.
+    own = [(b"x-request-id", request_id), *SECURITY_HEADERS, *((HSTS,) if origin.secure else ())]
+    scope.setdefault("state", {}).update({"request_id": request_id.decode(), "client": origin.client, asgi.ADDED: own})
+    answer = _Answer(send, own=own, head=scope["method"] == "HEAD")
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=request_id.decode(), client=origin.client, **_trace(scope))
     try:
         _require_sane(scope)
         if not _PROBED.fullmatch(scope["path"]):
-            house.hosts.require(origin.host)
+            hosts.require(origin.host)
         if answer.head:
             scope["method"] = "GET"
         await app(scope, receive, answer.send)
@@ -87,9 +86,9 @@ async def _answer(app: asgi.App, scope: asgi.Scope, receive: asgi.Receive, send:
 class _Answer:
     """One answer on its way out: adds headers, drops the body of a HEAD, and knows whether it has begun."""
 
-    def __init__(self, send: asgi.Send, *, request_id: bytes, head: bool, secure: bool) -> None:
+    def __init__(self, send: asgi.Send, *, own: Sequence[tuple[bytes, bytes]], head: bool) -> None:
         self._send = send
-        self._own = ((b"x-request-id", request_id), *SECURITY_HEADERS, *((HSTS,) if secure else ()))
+        self._own = own
         self._begun = False
         self.head = head
 

@@ -7,7 +7,7 @@ it strictly, into the very type that the handler declares, and Litestar then fin
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Literal, TypeAlias, TypeVar, cast, get_type_hints
 from urllib.parse import quote, urlencode
 
@@ -17,15 +17,16 @@ from litestar.di import NamedDependency, Provide
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody
 
-from app.domain.access import Principal
+from app.domain.access import Access, Principal
 from app.domain.errors import Malformed, NotFound, Violation
 from app.domain.position import Position
 from app.domain.precondition import matches_none
 from app.domain.tag import view_tag
 from app.kit import asgi
+from app.kit.body import read_body, too_large
 from app.kit.json import decode_strictly
 from app.kit.paging import Page
-from app.kit.problems import TooLarge, UnsupportedMediaType
+from app.kit.problems import UnsupportedMediaType
 from app.kit.query import parse_query
 
 T = TypeVar("T")
@@ -53,22 +54,17 @@ class ApiRequest(Request[Principal, None, Any]):
         return decode_strictly(await self.body(), handler.parsed_data_field.annotation)
 
     async def body(self) -> bytes:
-        """The body, read once and no further than the configured limit."""
+        """The body, read once, no further than the configured limit and for no longer."""
         if self._read is None:
-            self._read = await self._read_body()
+            config = self.app.state.config
+            declared = self.headers.get("content-length", "0")
+            if declared.isdigit() and int(declared) > config.max_body_bytes:
+                raise too_large(config.max_body_bytes)
+            receive = cast(asgi.Receive, self.receive)
+            self._read = await read_body(
+                receive, max_bytes=config.max_body_bytes, timeout_seconds=config.body_timeout_seconds
+            )
         return self._read
-
-    async def _read_body(self) -> bytes:
-        limit = self.app.state.config.max_body_bytes
-        declared = self.headers.get("content-length", "0")
-        if declared.isdigit() and int(declared) > limit:
-            raise _too_large(limit)
-        body = b""
-        async for chunk in self.stream():
-            body += chunk
-            if len(body) > limit:
-                raise _too_large(limit)
-        return body
 
     def tenant_of(self, named: str | None) -> str | None:
         """
@@ -81,6 +77,8 @@ class ApiRequest(Request[Principal, None, Any]):
         own = self.user.tenant
         if named is None or named == own or "platform_admin" in self.user.roles:
             return own if named is None else named
+        refused = Access(outcome="denied", action=self.method, resource=f"tenant/{named}", tenant=named)
+        self.scope["state"].setdefault("accesses", []).append(refused)
         raise NotFound
 
     def if_match(self) -> str | None:
@@ -118,6 +116,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     answer_headers: tuple[str, ...] = ()
     conditional: bool = False  # whether If-None-Match may be answered with 304
     open: bool = False  # whether it answers without a credential
+    reads: bool = False  # of a POST: it changes nothing, and is limited as a read
     media_type: str = JSON
 
 
@@ -138,6 +137,11 @@ def api(
     else:
         made = HTTPRouteHandler(path, before_request=_require_no_query, **rules)
     return lambda handler: made(_marked(handler))
+
+
+def reading_posts(handlers: Iterable[HTTPRouteHandler]) -> frozenset[str]:
+    """The paths, without parameters, of every POST that changes nothing."""
+    return frozenset(path for one in handlers if one.opt["operation"].reads for path in one.paths)
 
 
 def _marked(handler: Handler) -> Handler:
@@ -241,7 +245,3 @@ def _require_media_type(scope: Any, accepted: str) -> None:
     charset = parameters.strip().lower()
     if kind.strip().lower() != accepted or charset not in ("", "charset=utf-8", 'charset="utf-8"'):
         raise UnsupportedMediaType(f"Send the body with Content-Type: {accepted}.", accepted=accepted)
-
-
-def _too_large(limit: int) -> TooLarge:
-    return TooLarge(f"The body takes more than {limit} bytes.")

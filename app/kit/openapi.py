@@ -75,7 +75,12 @@ _HEADERS_OUT: dict[str, tuple[str, dict[str, Any]]] = {
     "Location": ("Where the new thing is.", _TEXT),
     "Link": ("The next page, if there is one (RFC 8288).", _TEXT),
     "Idempotency-Replayed": ("Present and `true` when this is the answer of an earlier request.", _TEXT),
+    "Retry-After": ("How many seconds to wait.", {"type": "string", "pattern": "^[0-9]+$"}),
+    "RateLimit-Policy": ("How many requests you may have at once, and in how many seconds they come again.", _TEXT),
+    "RateLimit": ("How many of them are left, and in how many seconds all are there again.", _TEXT),
 }
+_LIMITS = ("RateLimit-Policy", "RateLimit")
+_PROBLEM_HEADERS = {429: ("Retry-After", *_LIMITS), 503: ("Retry-After",)}
 
 _OVERRIDABLE = ("Settings", "Effective values")  # what managers may reach in other territories, with a reason
 
@@ -197,7 +202,7 @@ def _operation(one: HTTPRouteHandler, operation: Operation, path: str, *, config
             *_query_parameters(operation.query, config),
             *_header_parameters(operation),
         ],
-        "responses": _responses(operation, has_body=body is not None),
+        "responses": _responses(operation, has_body=body is not None, writes=_writes(one, operation)),
     }
     if body is not None:
         described["requestBody"] = {"required": True, "content": {operation.media_type: {"schema": _schema(body)}}}
@@ -206,8 +211,14 @@ def _operation(one: HTTPRouteHandler, operation: Operation, path: str, *, config
     return described
 
 
-def _responses(operation: Operation, *, has_body: bool) -> dict[str, Any]:
+def _writes(one: HTTPRouteHandler, operation: Operation) -> bool:
+    return not (one.http_methods <= {"GET", "HEAD", "OPTIONS"} or operation.reads)
+
+
+def _responses(operation: Operation, *, has_body: bool, writes: bool) -> dict[str, Any]:
     success: dict[str, Any] = {"description": operation.summary + ".", "headers": _answer_headers(operation)}
+    if writes:
+        success["headers"] |= {name: _header(name) for name in _LIMITS}
     if operation.answer is not None:
         success["content"] = {JSON: {"schema": _schema(operation.answer)}}
     links = _links(operation.id)
@@ -226,9 +237,9 @@ def _responses(operation: Operation, *, has_body: bool) -> dict[str, Any]:
 def _common_errors(operation: Operation, *, has_body: bool) -> set[int]:
     errors = {400, 406, 413}  # a wrong query or header, too much of it, or an answer in another type, on any call
     if has_body:
-        errors.add(415)
+        errors |= {408, 415}
     if not operation.open:
-        errors |= {401, 503}
+        errors |= {401, 429, 503}
     return errors
 
 
@@ -247,7 +258,7 @@ def _answer_headers(operation: Operation) -> dict[str, Any]:
 
 def _header(name: str) -> dict[str, Any]:
     description, schema = _HEADERS_OUT[name]
-    required = name == "Setpoint-Position"  # a dry run has no ETag
+    required = name in ("Setpoint-Position", "Retry-After")  # a dry run has no ETag, and a limit may be off
     return {"description": description, "schema": schema, "required": required}
 
 
@@ -308,9 +319,18 @@ def _problem_responses() -> dict[str, Any]:
         titles.setdefault(status, (error.__doc__ or "").strip())
     schema = {"$ref": _REF.format(name="Problem")}
     return {
-        str(status): {"description": title, "content": {MEDIA_TYPE: {"schema": schema}}}
+        str(status): {
+            "description": title,
+            "content": {MEDIA_TYPE: {"schema": schema}},
+            **_problem_headers(status),
+        }
         for status, title in titles.items()
     }
+
+
+def _problem_headers(status: int) -> dict[str, Any]:
+    names = _PROBLEM_HEADERS.get(status, ())
+    return {"headers": {name: _header(name) for name in names}} if names else {}
 
 
 def _body_type(one: HTTPRouteHandler) -> Any:

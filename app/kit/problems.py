@@ -60,6 +60,23 @@ class TooLarge(SetpointError):
     code = "too-large"
 
 
+class RequestTimeout(SetpointError):
+    """The body did not arrive in time."""
+
+    code = "request-timeout"
+
+
+class RateLimited(SetpointError):
+    """You ask too much; wait as long as Retry-After says."""
+
+    code = "rate-limited"
+
+    def __init__(self, *, retry_after_seconds: int, fields: Mapping[str, str]) -> None:
+        super().__init__()
+        self.retry_after_seconds = retry_after_seconds
+        self.fields = fields
+
+
 class UnsupportedMediaType(SetpointError):
     """The body is of a type that is not understood here."""
 
@@ -84,6 +101,7 @@ STATUS_OF: dict[type[SetpointError], int] = {
     NotFound: 404,
     MethodNotAllowed: 405,
     NotAcceptable: 406,
+    RequestTimeout: 408,
     AlreadyExists: 409,
     InUse: 409,
     PreconditionFailed: 412,
@@ -91,6 +109,7 @@ STATUS_OF: dict[type[SetpointError], int] = {
     UnsupportedMediaType: 415,
     Refused: 422,
     PreconditionRequired: 428,
+    RateLimited: 429,
     InternalError: 500,
     Unavailable: 503,
 }
@@ -164,6 +183,10 @@ def _special_headers(error: SetpointError) -> Mapping[str, Any]:
             return {"etag": tag}
         case MethodNotAllowed(allow=allow):
             return {"allow": allow}
+        case RequestTimeout():
+            return {"connection": "close"}  # what is still to come of the body must not be taken for a request
+        case RateLimited(retry_after_seconds=seconds, fields=fields):
+            return {"retry-after": str(seconds), **fields}
         case UnsupportedMediaType(accepted=accepted):
             return {"accept": accepted}
         case Unavailable():

@@ -76,5 +76,16 @@ class Health:
             part.last_error = error
 
 
+def telling_trouble(trouble: Callable[[], str | None]) -> Probe:
+    """The probe of a part that knows itself what is wrong with it: None while all is well."""
+
+    async def probe() -> None:
+        found = trouble()
+        if found is not None:
+            raise Degraded(found)
+
+    return probe
+
+
 async def _called(probe: Probe) -> object:
     return await probe()

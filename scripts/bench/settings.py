@@ -11,30 +11,22 @@ import argparse
 import json
 import os
 import platform
-import shutil
-import signal
-import socket
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import questions
 from load import Load, Request, Result, run, tool_of
+from node import BenchFailed, busy_share, folder, free_port, node_environment, process, say, unwind_on_signals
 from questions import HOST, WrongAnswer
 from synthetic import KEYS
 
-HERE = Path(__file__).parent
 TARGET_P95_MS = 10.0  # for one effective value
 TARGET_CONNECTIONS = 16  # what the target is stated for
 WARM_UP_SECONDS = 2.0  # pools, prepared statements and remembered decisions, as in a node that has run for a while
-START_LIMIT = 180.0  # seconds; a hundred thousand values take a while to write
-STOP_LIMIT = 40.0  # seconds; workers drain for ten, PostgreSQL writes a checkpoint
 
 
 @dataclass(frozen=True)
@@ -57,90 +49,17 @@ class Figure:
     ratio: float | None
 
 
-class BenchFailed(Exception):
-    """The measurement could not be made; the message says why."""
-
-
-# ---- what is started and ended ----
-
-
-@contextmanager
-def process(what: str, environment: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[str]]:
-    """One server process, from the moment it answers to the end of the block."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("SETPOINT_")}
-    with log.open("w") as stderr:
-        child = subprocess.Popen(
-            [sys.executable, str(HERE / "server.py"), what],
-            env=ours | dict(environment),
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-            start_new_session=True,  # Ctrl-C is ours to pass on, once
-        )
-    try:
-        _await_ready(child, what, log)
-        yield child
-    finally:
-        _end_process(child)
-
-
-def _end_process(child: subprocess.Popen[str]) -> None:
-    child.send_signal(signal.SIGTERM)
-    try:
-        child.wait(STOP_LIMIT)
-    except subprocess.TimeoutExpired:
-        os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-    if child.stdout is not None:
-        child.stdout.close()
-
-
-def _await_ready(child: subprocess.Popen[str], what: str, log: Path) -> None:
-    def give_up(*_: object) -> None:
-        raise BenchFailed(f"The {what} has not answered within {START_LIMIT:.0f} s.")
-
-    before = signal.signal(signal.SIGALRM, give_up)
-    signal.setitimer(signal.ITIMER_REAL, START_LIMIT)
-    try:
-        line = child.stdout.readline() if child.stdout is not None else ""
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-    if not line:
-        raise BenchFailed(f"The {what} could not start: {log.read_text('utf-8').strip() or 'it said nothing'}")
-
-
-def free_port() -> int:
-    """A port that nobody uses at this moment."""
-    with socket.socket() as free:
-        free.bind((HOST, 0))
-        port: int = free.getsockname()[1]
-        return port
-
-
-def busy_share(seconds: float = 1.0) -> float:
-    """How much of the machine others use at this moment, 0 to 1: what they take is missing from every figure."""
-    before = _ticks()
-    time.sleep(seconds)
-    idle, total = (later - earlier for later, earlier in zip(_ticks(), before, strict=True))
-    return 1 - idle / max(total, 1)
-
-
-def _ticks() -> tuple[int, int]:
-    ticks = [int(text) for text in Path("/proc/stat").read_text("ascii").split("\n", 1)[0].split()[1:9]]
-    return ticks[3] + ticks[4], sum(ticks)  # idle and waiting for a disk, of all
-
-
 # ---- the measurement ----
 
 
 def measure(options: argparse.Namespace) -> list[Figure]:
     """Start everything, measure every case in turn, end everything."""
     with ExitStack() as stack:
-        data = Path(stack.enter_context(_folder()))
+        data = stack.enter_context(folder())
         node_port, bare_port = free_port(), free_port()
+        environment = node_environment(data, node_port, scopes=options.scopes, workers=options.workers)
         say(f"starting a node with {options.scopes * KEYS:,} synthetic values over {options.scopes:,} scopes")
-        stack.enter_context(process("node", _node_environment(options, data, node_port), data.parent / "node.log"))
+        stack.enter_context(process("node", environment, data.parent / "node.log"))
         token = questions.admin_token(data)
         resolve = questions.resolve_requests(options.scopes, token, seed=options.seed)
         effective = questions.effective_requests(options.scopes, token, seed=options.seed)
@@ -187,31 +106,7 @@ def _measured(cases: Sequence[Case], options: argparse.Namespace) -> list[Figure
     return figures
 
 
-@contextmanager
-def _folder() -> Iterator[str]:
-    folder = tempfile.mkdtemp(prefix="setpoint-bench-")
-    try:
-        yield str(Path(folder, "data"))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _node_environment(options: argparse.Namespace, data: Path, port: int) -> dict[str, str]:
-    return {
-        "SETPOINT_DATA_DIR": str(data),
-        "SETPOINT_PORT": str(port),
-        "SETPOINT_WORKERS": str(options.workers),
-        "SETPOINT_LOG_LEVEL": "warning",
-        "BENCH_SCOPES": str(options.scopes),
-    }
-
-
 # ---- what is said ----
-
-
-def say(line: str) -> None:
-    """Tell a person what takes time; figures go to stdout."""
-    print(f"bench: {line}", file=sys.stderr, flush=True)
 
 
 def report(figures: Sequence[Figure], options: argparse.Namespace, *, busy: float) -> bool:
@@ -268,18 +163,10 @@ def options_of(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _unwind(*_: object) -> None:
-    # Once: a second Ctrl-C must not interrupt the ending of what was started.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
 def main() -> int:
     """Measure, report, and say by the exit code whether the target is met."""
     options = options_of(sys.argv[1:])
-    signal.signal(signal.SIGINT, _unwind)
-    signal.signal(signal.SIGTERM, _unwind)
+    unwind_on_signals()
     try:
         busy = busy_share()
         return 0 if report(measure(options), options, busy=busy) else 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
@@ -13,6 +14,7 @@ from app.access.polar import load_policy
 from app.config import Config
 from app.domain.access import Access, Action, Circumstances, Principal, circumstances_at
 from app.domain.errors import Forbidden, NotFound
+from app.domain.scope import Level
 from tests.builders import AT, caller, principal, setting_resource
 
 
@@ -103,26 +105,34 @@ def test_what_may_not_even_be_read_is_not_found(action: Action, answers: dict[st
     assert type(caught.value) is raised
 
 
-@pytest.mark.parametrize(
-    "somebody",
-    [
-        Principal(id="x"),
-        Principal(id=None),  # type: ignore[arg-type]
-        Principal(id="x", tenant=5, roles=("admin",)),  # type: ignore[arg-type]
-        Principal(id="x", tenant="acme", roles=None),  # type: ignore[arg-type]
-        Principal(id="x", tenant="acme", roles=("manager",), territories=None),  # type: ignore[arg-type]
-        Principal(id="x", tenant="acme", roles=("admin",), clearance=None),  # type: ignore[arg-type]
-        Principal(id="x", tenant="acme", roles=("admin",), clearance="3"),  # type: ignore[arg-type]
-        Principal(id="x", tenant="acme", roles=("admin",), clearance=float("nan")),  # type: ignore[arg-type]
-    ],
-    ids=repr,
-)
-@pytest.mark.parametrize("action", Action)
-def test_a_principal_with_missing_or_wrong_attributes_may_do_nothing(
-    shipped: Gate, somebody: Principal, action: Action
-) -> None:
-    with capture_logs():
-        assert shipped.allows(caller(somebody), action, setting_resource()) is False
+WRONG: tuple[Any, ...] = (None, 5, True, 3.0, float("nan"), "admin", b"admin", ["admin"], ("admin", None), {"admin"})
+
+
+@pytest.mark.parametrize("field", Principal.__struct_fields__)
+@pytest.mark.parametrize("wrong", WRONG, ids=repr)
+def test_a23_there_is_no_principal_with_an_attribute_of_the_wrong_type(field: str, wrong: Any) -> None:
+    """The text "admin" for a list of roles would otherwise hold the role "admin", and `True` a clearance."""
+    known = principal(roles=("admin",), territories=("DE",))
+    fits = {"id": str, "kind": str, "tenant": (str, type(None)), "scoped": bool}.get(field, ())
+    if isinstance(wrong, fits):
+        assert msgspec.structs.replace(known, **{field: wrong}) is not None
+        return
+    if field == "clearance" and type(wrong) is int:
+        return
+
+    with pytest.raises(TypeError):
+        msgspec.structs.replace(known, **{field: wrong})
+
+
+@pytest.mark.parametrize("field", Principal.__struct_fields__)
+def test_a23_a_principal_without_an_attribute_may_do_less_and_never_more(shipped: Gate, field: str) -> None:
+    known = principal(roles=("admin",), territories=("DE",), clearance=2)
+    without = {"id": "", "kind": "user", "tenant": None, "clearance": 0, "scoped": False}.get(field, ())
+    bare = msgspec.structs.replace(known, **{field: without})
+    for action in (Action.RESOLVE, Action.READ, Action.WRITE):
+        for scope_id in ("alice", ""):
+            thing = setting_resource(Level.USER, scope_id or "bob")
+            assert shipped.allows(caller(bare), action, thing) <= shipped.allows(caller(known), action, thing)
 
 
 @pytest.mark.parametrize("thing", [None, "acme", object, principal()], ids=repr)

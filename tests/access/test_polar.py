@@ -122,24 +122,11 @@ def test_one_bad_file_among_good_ones_refuses_them_all(tmp_path: Path) -> None:
     assert "bad.polar:1" in refusal(folder(tmp_path, a=READERS, bad=f"{HEAD} cut;"))
 
 
-@pytest.mark.parametrize(
-    "somebody",
-    [
-        Principal(id="x", roles=None),  # type: ignore[arg-type]
-        Principal(id="x", roles=("Reader", "reader ", "READER")),
-        Principal(id="x", roles=(None, 1, True)),  # type: ignore[arg-type]
-    ],
-    ids=repr,
-)
-def test_roles_of_the_wrong_form_grant_nothing(tmp_path: Path, somebody: Principal) -> None:
+def test_roles_of_another_spelling_grant_nothing(tmp_path: Path) -> None:
     policy = load_policy(folder(tmp_path, a=READERS))
+    somebody = Principal(id="x", roles=("Reader", "reader ", "READER", "readers", "read"))
 
-    try:
-        granted = policy.allows(somebody, Action.READ, setting_resource(), NOW)
-    except TypeError:
-        granted = False
-
-    assert granted is False
+    assert policy.allows(somebody, Action.READ, setting_resource(), NOW) is False
 
 
 def test_an_error_after_other_characters_than_ascii_is_said_with_its_file_and_line(tmp_path: Path) -> None:

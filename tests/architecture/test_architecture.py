@@ -26,6 +26,7 @@ KNOWS_LITESTAR = {
     "app/kit/methods.py",
     "app/access/audit/http.py",
     "app/access/http.py",
+    "app/access/policy_http.py",
     "app/operations/http.py",
     "app/settings/directory/http.py",
     "app/settings/definitions/http.py",

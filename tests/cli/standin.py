@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -11,6 +13,8 @@ from app.cli.serve import base_url, serve
 from app.config import Config, read_config
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+hangups: list[int] = []
+
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 
@@ -25,6 +29,7 @@ async def application(scope: dict[str, Any], receive: Receive, send: Send) -> No
     """Answer every request with this worker's pid; `/forever` never ends."""
     if scope["type"] == "lifespan":
         await receive()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangups.append, 1)
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await send({"type": "lifespan.shutdown.complete"})
@@ -36,6 +41,8 @@ async def application(scope: dict[str, Any], receive: Receive, send: Send) -> No
         await receive()
     if scope["path"] == "/environment":
         body = "\n".join(f"{name}={value}" for name, value in os.environ.items() if name.startswith("SETPOINT_"))
+    elif scope["path"] == "/hangups":
+        body = f"{os.getpid()} {len(hangups)}"
     else:
         body = str(os.getpid())
     await send({"type": "http.response.body", "body": body.encode()})

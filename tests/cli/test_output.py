@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from app.cli.output import emit, grid, members
-from app.cli.text import compact, printable
+from app.cli.text import compact, escaped, printable
 from app.cli.yaml_text import dump_yaml, load_yaml
 
 texts = some.text() | some.text(alphabet=string.ascii_letters + string.digits + "+-._:~ #'\"{}[]")
@@ -88,3 +88,24 @@ def test_data_is_printed_with_its_own_characters(output: str, capsys: pytest.Cap
 def test_nothing_printed_in_a_table_can_command_a_terminal(text: str) -> None:
     assert printable(text).isprintable()
     assert compact(text).isprintable()
+
+
+@given(documents)
+def test_what_is_escaped_is_read_as_it_was_and_harms_nobodys_terminal(document: Any) -> None:
+    for text, read in (
+        (json.dumps(document, ensure_ascii=False, indent=2), json.loads),
+        (dump_yaml(document), load_yaml),
+    ):
+        shown = escaped(text)
+
+        assert all(line.isprintable() for line in shown.split("\n"))
+        assert json.dumps(read(shown)) == json.dumps(document)
+
+
+@pytest.mark.parametrize("output", ["json", "yaml", "table"])
+def test_no_format_lets_a_terminal_be_obeyed(output: str, capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = {"resource": "a\x1b[2J\x9b31m\u202egnp\r\u2028"}
+
+    emit(hostile, output=output, text=lambda: members(hostile))
+
+    assert all(line.isprintable() for line in capsys.readouterr().out.split("\n"))

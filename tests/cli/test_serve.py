@@ -112,6 +112,24 @@ def test_a_signal_to_the_whole_group_ends_everything_with_code_0(
     assert living(data_path) == set()
 
 
+def test_a_hangup_reaches_every_worker_and_replaces_none(start: Callable[..., Serving]) -> None:
+    node = start(SETPOINT_WORKERS="2")
+    node.until_ready()
+    seen: dict[str, str] = {}
+
+    def both_asked() -> bool:
+        pid, count = node.get("/hangups").split()
+        seen[pid] = count
+        return len(seen) == 2
+
+    wait_until(both_asked)
+    before = set(seen)
+    node.process.send_signal(signal.SIGHUP)
+
+    wait_until(lambda: both_asked() and set(seen.values()) == {"1"})
+    assert set(seen) == before
+
+
 def test_workers_are_told_the_servers_and_start_none(data_path: Path, start: Callable[..., Serving]) -> None:
     node = start()
     node.until_ready()

@@ -6,14 +6,17 @@ a path can do is in test_abuse.py.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
-from app.config import Config
+from app.access import http as access_http
+from app.kit.database import Database, DatabaseUnavailable
 from app.kit.edge import HSTS, SECURITY_HEADERS
 from tests.fixtures import running
 from tests.world import PRINCIPALS, Api, SteppableClock, make, problem
@@ -24,7 +27,7 @@ ID = "00000000-0000-7000-8000-000000000000"
 
 
 @pytest.fixture
-async def strict(api: Api, config: Config, clock: SteppableClock) -> AsyncIterator[Api]:
+async def strict(api: Api, clock: SteppableClock) -> AsyncIterator[Api]:
     """An application that answers to one name, behind one proxy: the address that these clients send from."""
     config = msgspec.structs.replace(
         api.config, allowed_hosts="setpoint.test,*.setpoint.test", trusted_proxies="127.0.0.1/32"
@@ -197,7 +200,7 @@ async def test_a30_a_trusted_proxy_says_by_which_name_and_protocol_it_was_asked(
 # ---- A43: headers of every answer ----
 
 
-async def test_a43_every_status_has_the_security_headers(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a43_every_status_has_the_security_headers(api: Api) -> None:
     made = await make(api.admin, "any.thing", 1)
     path = f"/api/settings/{made['id']}"
     json = {"Content-Type": "application/json"}
@@ -225,6 +228,39 @@ async def test_a43_every_status_has_the_security_headers(api: Api, monkeypatch: 
     assert found[401].headers["www-authenticate"] == 'Bearer realm="setpoint"'
     assert (await api.anonymous.options("/api/health")).headers.get("allow")
     assert_secured(await api.anonymous.options("/api/health"))
+
+
+async def test_a43_so_have_answers_that_wait_refuse_or_fail(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    def broken(*_: object, **__: object) -> NoReturn:
+        raise RuntimeError("a secret")
+
+    def away(*_: object) -> NoReturn:
+        raise DatabaseUnavailable
+
+    config = msgspec.structs.replace(
+        api.config, body_timeout_seconds=0.01, reads_per_second=0.1, read_burst=3, failed_auths_per_second=0
+    )
+    async with running(config, clock=api.clock) as other:
+        json = {"Content-Type": "application/json"}
+        found = [(408, await other.admin.post("/api/settings", content=never(), headers=json))]
+        monkeypatch.setattr(Database, "_acquired", away)
+        found.append((503, await other.admin.get("/api/settings/effective")))
+        found.append((503, await other.anonymous.get("/api/health/ready")))
+        monkeypatch.setattr(access_http, "_view_of", broken)
+        with capture_logs():
+            found.append((500, await other.admin.get("/api/auth/verify")))
+        found.append((404, await other.admin.get("/api/no-such-thing")))
+        found.append((429, await other.admin.get("/api/auth/verify")))
+        monkeypatch.undo()
+    for status, response in found:
+        problem(response, status)
+        assert_secured(response)
+        assert "secret" not in response.text
+        assert ("retry-after" in response.headers) is (status in (429, 503))
 
 
 def assert_secured(response: httpx.Response) -> None:

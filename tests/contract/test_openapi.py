@@ -84,9 +84,9 @@ def test_every_operation_documents_its_errors_as_problems(name: str) -> None:
 
     assert {400, 406, 413} <= statuses
     if operation.get("security") != []:
-        assert {401, 503} <= statuses
+        assert {401, 429, 503} <= statuses
     if "requestBody" in operation:
-        assert 415 in statuses
+        assert {408, 415} <= statuses
     if any(one["name"] == "If-Match" for one in operation["parameters"]):
         assert {412, 428} <= statuses
     if any(one["name"] == "Setpoint-Min-Position" for one in operation["parameters"]):
@@ -98,6 +98,15 @@ def test_every_operation_documents_its_errors_as_problems(name: str) -> None:
             reference = operation["responses"][str(status)]["$ref"]
             response = DOCUMENT["components"]["responses"][reference.rpartition("/")[2]]
             assert list(response["content"]) == ["application/problem+json"]
+
+
+def test_who_is_told_to_wait_is_told_how_long_and_writes_tell_what_is_left() -> None:
+    responses = DOCUMENT["components"]["responses"]
+    assert set(responses["429"]["headers"]) == {"Retry-After", "RateLimit", "RateLimit-Policy"}
+    assert set(responses["503"]["headers"]) == {"Retry-After"}
+    for name, (method, _, operation) in OPERATIONS.items():
+        told = {"RateLimit", "RateLimit-Policy"} & set(every(operation["responses"], "headers")[0])
+        assert (len(told) == 2) is (method != "get"), name
 
 
 def test_every_read_of_the_registry_takes_a_position_and_a_tag() -> None:

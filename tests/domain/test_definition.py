@@ -238,3 +238,18 @@ def test_an_item_of_the_default_is_pointed_at_in_the_combined_list() -> None:
     broken = definition(schema=STRINGS, default=[1], merge_strategy=MergeStrategy.APPEND)
 
     assert pointers(check_value(broken, ["x"], level=Level.USER)) == [("#/value/0", "type")]
+
+
+@pytest.mark.parametrize("sensitivity", [Sensitivity.CONFIDENTIAL, Sensitivity.SECRET])
+def test_what_is_wrong_with_a_sensitive_value_is_told_without_quoting_it(sensitivity: Sensitivity) -> None:
+    named = {"schema": PORT, "default": {"port": 1, "host": ""}, "sensitivity": sensitivity}
+    wrong = {"port": "hunter2", "host": 4711}
+
+    told = check_value(definition(**named), wrong, level=Level.TENANT)
+    with pytest.raises(Refused) as caught:
+        check_definition(definition(**{**named, "default": wrong}))
+
+    for errors in (told, caught.value.errors):
+        assert [error.code for error in errors] == ["type", "type"]
+        assert {error.detail for error in errors} == {"This part breaks the schema."}
+    assert {error.pointer for error in told} == {"#/value/port", "#/value/host"}

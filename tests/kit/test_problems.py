@@ -31,6 +31,8 @@ from app.kit.problems import (
     InternalError,
     MethodNotAllowed,
     NotAcceptable,
+    RateLimited,
+    RequestTimeout,
     TooLarge,
     UnsupportedMediaType,
     problem_of,
@@ -46,6 +48,7 @@ CODES = {
     "not-found": 404,
     "method-not-allowed": 405,
     "not-acceptable": 406,
+    "request-timeout": 408,
     "already-exists": 409,
     "in-use": 409,
     "position-not-reached": 412,
@@ -55,9 +58,11 @@ CODES = {
     "idempotency-key-reused": 422,
     "refused": 422,
     "precondition-required": 428,
+    "rate-limited": 429,
     "internal-error": 500,
     "database-unavailable": 503,
     "unavailable": 503,
+    "audit-unavailable": 503,
 }
 ORDINARY = {"content-type": "application/problem+json", "cache-control": "no-store", "content-language": "en"}
 
@@ -165,6 +170,11 @@ def test_in_use_counts() -> None:
         (TooLarge(), {}),
         (UnsupportedMediaType("No.", accepted="application/json"), {"accept": "application/json"}),
         (PreconditionRequired(), {}),
+        (RequestTimeout(), {"connection": "close"}),
+        (
+            RateLimited(retry_after_seconds=2, fields={"ratelimit": '"writes";r=0;t=2'}),
+            {"retry-after": "2", "ratelimit": '"writes";r=0;t=2'},
+        ),
         (InternalError(), {}),
         (Unavailable(), {"retry-after": "1"}),
     ],

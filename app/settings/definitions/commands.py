@@ -83,7 +83,9 @@ async def put_definition(
             definition = _drafted(draft, current, author)
             check_definition(definition)
             if current is not None:
-                await _require_unbroken(tx, definition)
+                # What breaks is told as discreetly as the values still are: the change is only being judged.
+                sensitivity = max(current.sensitivity, definition.sensitivity, key=lambda one: one.rank)
+                await _require_unbroken(tx, msgspec.structs.replace(definition, sensitivity=sensitivity))
             if dry_run:
                 position = await current_position(tx)
             else:

@@ -54,12 +54,19 @@ _COUNT_VALUES = "SELECT count(*) FROM setting_value WHERE key = $1"
 _VALUES = """
 SELECT id, tenant, level, scope_id, value, scope_path FROM setting_value
 WHERE key = $1 AND scope_path > $2 ORDER BY scope_path LIMIT $3"""
+# Index: setting_definition_pkey.
+_SECRET = "SELECT key FROM setting_definition WHERE key = ANY($1::text[]) AND sensitivity = 'secret' ORDER BY key"
 
 
 async def lock_shared(tx: Connection, keys: Sequence[str]) -> dict[str, SettingDefinition]:
     """The definitions of these keys, kept as they are until the transaction ends; unknown keys are left out."""
     rows = await tx.fetch(_LOCK_SHARED, list(keys))
     return {row["key"]: _definition(tuple(row)) for row in rows}
+
+
+async def secret_among(connection: Connection, keys: Sequence[str]) -> list[str]:
+    """Those of the keys that are secret. Without keys, no statement."""
+    return [row["key"] for row in await connection.fetch(_SECRET, list(keys))] if keys else []
 
 
 async def lock(tx: Connection, key: str) -> SettingDefinition | None:

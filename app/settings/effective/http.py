@@ -10,7 +10,7 @@ import msgspec
 from litestar import Response
 
 from app.access.caller import caller_of
-from app.domain.definition import require_key
+from app.domain.definition import Sensitivity, require_key
 from app.domain.errors import Malformed, Violation
 from app.domain.resolution import EffectiveValue, State, Step
 from app.domain.scope import Chain, Context, Scope, chain_of
@@ -133,6 +133,8 @@ async def effective_settings(request: ApiRequest, params: EffectiveQuery) -> Res
     moment = await queries.admitted(chain, caller=caller, registry=registry)
     defined = queries.selected(selection, moment)
     clearance = queries.clearance(defined, moment, caller=caller, registry=registry)
+    if Sensitivity.SECRET in clearance:
+        queries.note_shown(defined, moment, caller=caller)
     salt = principal_salt(request.user)
 
     def build() -> tuple[bytes, str]:

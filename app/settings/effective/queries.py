@@ -48,8 +48,13 @@ async def admitted(chain: Chain, *, caller: Caller, registry: Registry) -> Momen
 def defined_key(key: str, moment: Moment, *, caller: Caller, registry: Registry) -> DefinedKey:
     """What a key is. Raises NotFound when it is not defined, or above the caller's clearance."""
     defined = moment.definitions.by_key.get(key) if is_key(key) else None
-    if defined is None or not _cleared(defined.sensitivity, moment, caller=caller, registry=registry):
+    if defined is None:
         raise NotFound
+    scope = moment.entries[-1].scope
+    if not _cleared(defined.sensitivity, moment, caller=caller, registry=registry):
+        caller.note_hidden(scope, key, action=Action.RESOLVE)
+        raise NotFound
+    caller.note_shown(scope, key, defined.sensitivity, action=Action.RESOLVE)
     return defined
 
 
@@ -69,6 +74,12 @@ def clearance(
         for sensitivity in {one.sensitivity for one in defined}
         if _cleared(sensitivity, moment, caller=caller, registry=registry)
     )
+
+
+def note_shown(defined: Sequence[DefinedKey], moment: Moment, *, caller: Caller) -> None:
+    """Have the audit told of the secret ones among these keys: they are shown to the caller."""
+    for one in defined:
+        caller.note_shown(moment.entries[-1].scope, one.rule.key, one.sensitivity, action=Action.RESOLVE)
 
 
 def effective_value(defined: DefinedKey, moment: Moment) -> EffectiveValue:

@@ -30,6 +30,7 @@ async def value_at(scope: Scope, key: str, *, caller: Caller, registry: Registry
     if value is None or defined is None:
         raise NotFound
     registry.gate.require(caller, Action.READ, entry.resource(defined.sensitivity))
+    caller.note_shown(scope, key, defined.sensitivity, action=Action.READ)
     return moment, value
 
 
@@ -54,7 +55,11 @@ async def values_at(
         position, found = await store.page(
             connection, scope, after=after, prefix=prefix, sensitivities=readable, limit=limit + 1
         )
-    return position, page_of(found, limit=limit, question=question, after=[one.key for one in found])
+        page = page_of(found, limit=limit, question=question, after=[one.key for one in found])
+        keys = [one.key for one in page.items] if Sensitivity.SECRET in readable else []
+        for key in await definitions.secret_among(connection, keys):
+            caller.note_shown(scope, key, Sensitivity.SECRET, action=Action.READ)
+    return position, page
 
 
 async def history(
@@ -73,6 +78,7 @@ async def history(
     sensitivity = Sensitivity.SECRET if definition is None else definition.sensitivity
     facts = facts_of(found[0].scope, entries.get(found[0].scope.path, UNKNOWN))
     registry.gate.require(caller, Action.READ, setting_at(found[0].scope, facts, sensitivity))
+    caller.note_shown(found[0].scope, found[0].key, sensitivity, action=Action.READ)
     return position, page_of(found, limit=limit, question=question, after=[str(one.version) for one in found])
 
 
@@ -90,6 +96,7 @@ def _readable(found: Found | None, *, caller: Caller, registry: Registry) -> Fou
         raise NotFound
     facts = facts_of(found.value.scope, found.facts)
     registry.gate.require(caller, Action.READ, setting_at(found.value.scope, facts, found.sensitivity))
+    caller.note_shown(found.value.scope, found.value.key, found.sensitivity, action=Action.READ)
     return found
 
 
@@ -102,5 +109,6 @@ def _readable_sensitivities(
         if registry.gate.allows(caller, Action.READ, setting_at(scope, facts, sensitivity))
     ]
     if not readable:
+        registry.gate.require_visible(caller, Action.READ, setting_at(scope, facts, Sensitivity.PUBLIC))
         raise NotFound
     return readable
