@@ -19,6 +19,8 @@ import msgspec
 PREFIX = "SETPOINT_"
 CLIENT_NAMES = ("url", "token")  # what the command line reads to find a node and to sign in there; no node needs them
 
+MIN_PEPPER_CHARACTERS = 32
+
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -80,7 +82,19 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     jwt_audience: str | None = None  # the `aud` that says a real token is meant for us
     jwks: str | None = None  # https:// URL or file of the issuer's keys
     jwks_ttl_seconds: Positive = 300  # keys are fetched anew after 0.8 of this
+    jwks_max_stale_seconds: Positive = 86_400  # a day; how long the last good keys outlive the issuer's silence
+    issuers: str | None = None  # a JSON or YAML file of several issuers, beside the one above
     token_cache_entries: Positive = 10_000  # verified credentials remembered per worker
+    revocation_poll_seconds: Annotated[float, msgspec.Meta(gt=0, le=0.5)] = 0.25  # a second is promised
+    revocation_stale_seconds: Seconds = 60.0  # without a successful look for so long, revocations count as stale
+    revocation_stale: Literal["serve", "refuse"] = "serve"  # refuse: then nobody gets in; reads end with PostgreSQL
+    max_revocations: Positive = 10_000  # per tenant; every worker keeps them all in memory
+
+    api_key_pepper: str | None = None  # secrets with commas, the first for new keys; None keeps one in the data folder
+    api_key_environment: Annotated[str, msgspec.Meta(pattern="^[a-z0-9]{1,16}$")] = "live"  # the second word of a key
+    api_key_max_seconds: Positive = 31_536_000  # a year; the longest a key may live
+    api_key_default_seconds: Positive = 7_776_000  # 90 days; how long it lives if nobody says
+    max_api_keys: Positive = 1_000  # per tenant, revoked and expired ones not counted
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"  # what is less is not written
     log_format: Literal["auto", "json", "console"] = "auto"  # auto: console on a terminal, else JSON
@@ -99,6 +113,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     def proxies(self) -> tuple[Network, ...]:
         """The networks of the proxies that are believed. Raises ValueError."""
         return tuple(ipaddress.ip_network(one) for one in _list(self.trusted_proxies))
+
+    @property
+    def peppers(self) -> tuple[str, ...]:
+        """The peppers of API keys, the one for new secrets first; none when it is kept in the data folder."""
+        return tuple(_list(self.api_key_pepper))
 
     @property
     def policies_path(self) -> Path:
@@ -125,6 +144,7 @@ def read_config(environment: Mapping[str, str]) -> tuple[Config, list[str]]:
     config = _convert(known)
     _check_together(config)
     _check_lists(config)
+    _check_peppers(config)
     return config, warnings
 
 
@@ -145,9 +165,10 @@ def _check_together(config: Config) -> None:
         raise ConfigError(
             f"{PREFIX}JWT_ISSUER, {PREFIX}JWT_AUDIENCE and {PREFIX}JWKS belong together: set all three or none."
         )
-    if config.jwt_issuer is None and config.local_issuer == "off":
+    if config.jwt_issuer is None and config.issuers is None and config.local_issuer == "off":
         raise ConfigError(
-            f"nobody could sign in: {PREFIX}LOCAL_ISSUER is off and no {PREFIX}JWT_ISSUER is set. Set one of them."
+            f"nobody could sign in: {PREFIX}LOCAL_ISSUER is off, and neither {PREFIX}JWT_ISSUER nor {PREFIX}ISSUERS is "
+            "set. Set one of them."
         )
 
 
@@ -157,6 +178,15 @@ def _check_lists(config: Config) -> None:
             getattr(config, read)
         except ValueError as error:
             raise ConfigError(f"{PREFIX}{field.upper()} cannot be used: {error}.") from error
+
+
+def _check_peppers(config: Config) -> None:
+    # Their text is never shown. A short one could be guessed along with the digests that it is to protect.
+    too_short = any(len(one) < MIN_PEPPER_CHARACTERS for one in config.peppers)
+    if too_short or (config.api_key_pepper is not None and not config.peppers):
+        raise ConfigError(
+            f"{PREFIX}API_KEY_PEPPER cannot be used: each pepper takes at least {MIN_PEPPER_CHARACTERS} characters."
+        )
 
 
 def _list(text: str | None) -> list[str]:

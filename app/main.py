@@ -14,15 +14,19 @@ from redis.asyncio import Redis
 
 from app.access import http as access_http
 from app.access import policy_http
+from app.access.api_keys import http as api_keys_http
 from app.access.audit import http as audit_http
 from app.access.audit.access_log import AccessLog
 from app.access.audit.accesses import counting_strangers, noting_accesses
 from app.access.authentication import Authenticator
+from app.access.credentials import open_credentials
 from app.access.gate import Gate
 from app.access.http import authenticated
 from app.access.keys import Issuer, open_issuers
 from app.access.polar import load_policy
 from app.access.policy_keeper import PolicyKeeper
+from app.access.revocation import http as revocation_http
+from app.access.revocation.follower import Follower
 from app.config import Config, read_config
 from app.domain.errors import Malformed, NotFound, SetpointError
 from app.kit import asgi, openapi
@@ -55,6 +59,8 @@ HANDLERS = [
     *definitions_http.HANDLERS,
     *directory_http.HANDLERS,
     access_http.verify,
+    *api_keys_http.HANDLERS,
+    *revocation_http.HANDLERS,
     *audit_http.HANDLERS,
     *policy_http.HANDLERS,
     *operations_http.HANDLERS,
@@ -109,10 +115,12 @@ def create_app(config: Config, *, clock: Clock = utc_now, ticks: Ticks = ticks) 
             await stack.enter_async_context(keeper.keeping())
             app.state.registry = Registry(database=database, gate=gate, clock=clock, config=config)
             app.state.policy_keeper = keeper
+            opened = open_credentials(authenticator, database=database, gate=gate, clock=clock, config=config)
+            app.state.credentials = await stack.enter_async_context(opened)
             limits.begin(redis)
             await stack.enter_async_context(accesses.writing(database))
             app.state.health = Health(
-                _asked(database, redis) | _telling(keeper, limits, accesses),
+                _asked(database, redis) | _telling(keeper, limits, accesses, app.state.credentials.follower),
                 required=frozenset({"postgresql"}),
                 clock=clock,
             )
@@ -152,9 +160,13 @@ def _asked(database: Database, redis: Redis | None) -> dict[str, Probe]:
     return asked if redis is None else {**asked, "redis": redis.ping}
 
 
-def _telling(keeper: PolicyKeeper, limits: Limits, accesses: AccessLog) -> dict[str, Probe]:
+def _telling(keeper: PolicyKeeper, limits: Limits, accesses: AccessLog, follower: Follower) -> dict[str, Probe]:
     """The parts that know themselves when something is wrong with them."""
-    telling = {"policy": telling_trouble(lambda: keeper.last_error), "audit": telling_trouble(lambda: accesses.trouble)}
+    telling = {
+        "policy": telling_trouble(lambda: keeper.last_error),
+        "audit": telling_trouble(lambda: accesses.trouble),
+        "revocations": telling_trouble(lambda: follower.trouble),
+    }
     shared = limits.shared
     if shared is None:
         return telling

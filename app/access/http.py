@@ -28,6 +28,7 @@ class PrincipalView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     territories: tuple[str, ...]
     accounts: tuple[str, ...]
     clearance: Sensitivity
+    scopes: tuple[str, ...] | None  # what the credential is good for; null when it is for whatever its roles allow
     issuer: str
     expires_at: int
 
@@ -42,7 +43,7 @@ def authenticated(app: asgi.App, *, authenticator: Authenticator, limits: Limits
 
     async def wrapped(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         if scope["type"] == "http" and not _OPEN.fullmatch(scope["path"]):
-            identity = _identified(scope, authenticator=authenticator, limits=limits)
+            identity = await _identified(scope, authenticator=authenticator, limits=limits)
             scope["auth"] = identity
             scope["user"] = identity.principal
         await app(scope, receive, send)
@@ -50,11 +51,13 @@ def authenticated(app: asgi.App, *, authenticator: Authenticator, limits: Limits
     return wrapped
 
 
-def _identified(scope: asgi.Scope, *, authenticator: Authenticator, limits: Limits) -> Identity:
+async def _identified(scope: asgi.Scope, *, authenticator: Authenticator, limits: Limits) -> Identity:
     client = scope["state"]["client"]
     limits.require_few_failures(client)
     try:
-        return authenticator.identify(credential_of(scope))
+        credential = credential_of(scope)
+        identity = authenticator.remembered(credential)
+        return identity if identity is not None else await authenticator.identify_anew(credential)
     except Unauthenticated:
         limits.note_failure(client)
         raise
@@ -80,6 +83,7 @@ def _view_of(identity: Identity) -> PrincipalView:
         territories=principal.territories,
         accounts=principal.accounts,
         clearance=list(Sensitivity)[principal.clearance],
+        scopes=principal.scopes if principal.scoped else None,
         issuer=identity.issuer,
         expires_at=int(identity.expires_at),
     )

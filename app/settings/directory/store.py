@@ -61,10 +61,11 @@ SELECT {SETTINGS_POSITION} AS feed_position, ARRAY(
 _INSERT_TENANT = f"INSERT INTO tenant ({_TENANT_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
 _UPDATE_TENANT = """
 UPDATE tenant SET name = $2, version = $3, position = $4, updated_at = $5, updated_by = $6 WHERE id = $1"""
-# Indexes: setting_value_by_tenant, scope_by_tenant.
+# Indexes: setting_value_by_tenant, scope_by_tenant, api_key_by_tenant. Revoked keys are no hindrance.
 _COUNT_DEPENDENTS = """
 SELECT (SELECT count(*) FROM setting_value WHERE tenant = $1) AS setting_values,
-       (SELECT count(*) FROM scope WHERE tenant = $1) AS scopes"""
+       (SELECT count(*) FROM scope WHERE tenant = $1) AS scopes,
+       (SELECT count(*) FROM api_key WHERE coalesce(tenant, '') = $1 AND revoked_at IS NULL) AS keys"""
 _DELETE_TENANT = "DELETE FROM tenant WHERE id = $1"
 
 # ---- scope directory ----
@@ -120,10 +121,10 @@ async def update_tenant(tx: Connection, tenant: Tenant) -> None:
     await tx.execute(_UPDATE_TENANT, tenant.id, *changed)
 
 
-async def count_dependents(tx: Connection, tenant_id: str) -> tuple[int, int]:
-    """How many values and directory entries a tenant still has."""
+async def count_dependents(tx: Connection, tenant_id: str) -> tuple[int, int, int]:
+    """How many values, directory entries and API keys a tenant still has."""
     row = await tx.fetchrow(_COUNT_DEPENDENTS, tenant_id)
-    return (row["setting_values"], row["scopes"]) if row is not None else (0, 0)
+    return (row["setting_values"], row["scopes"], row["keys"]) if row is not None else (0, 0, 0)
 
 
 async def delete_tenant(tx: Connection, tenant_id: str) -> None:
