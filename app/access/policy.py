@@ -78,4 +78,5 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         """
         rule = self.rules[action, class_]
         asked = Asked(principal=principal, circumstances=circumstances, class_=class_, columns=columns, known=known)
-        return sql_condition(rule.allow.tree, rule.forbid and rule.forbid.tree, asked, start=start)
+        forbid = None if rule.forbid is None else rule.forbid.tree
+        return sql_condition(rule.allow.tree, forbid, asked, start=start)
