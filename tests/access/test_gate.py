@@ -42,7 +42,7 @@ def gate(**answers: Any) -> Gate:
 
 @pytest.fixture(scope="module")
 def shipped() -> Gate:
-    return Gate(load_policy(Config().policies_path))
+    return Gate(load_policy(*Config().policies_paths))
 
 
 @pytest.mark.parametrize("answer", [True, False])

@@ -58,7 +58,7 @@ class Disagreement(NamedTuple):
 
 @pytest.fixture(scope="module")
 def shipped() -> Forms:
-    folders = [Config().policies_path]
+    folders = Config().policies_paths
     return Forms(load_policy(*folders), Interpreter(joined(read_files(folders))))
 
 
@@ -140,7 +140,7 @@ async def passing_rows(db: Connection, forms: Forms, action: str, class_: Any, a
 def changed(forms: Forms, about: ResourceType, *, where: str, how: str) -> Forms:
     """The same policy with a fault in what one of its forms says of reading."""
     if where == "the VM":
-        source = joined(read_files([Config().policies_path]))
+        source = joined(read_files(Config().policies_paths))
         before, after = {
             "a condition is missing": ("e.tenant = p.tenant and\n    e.territory", "e.territory"),
             "an operator is another": ("e.owner = p.id", "e.owner != p.id"),

@@ -140,7 +140,7 @@ ANALYZE tenant, scope, setting_definition, setting_value;
 
 @pytest.fixture(scope="module")
 def gate() -> Gate:
-    return Gate(load_policy(Config().policies_path))
+    return Gate(load_policy(*Config().policies_paths))
 
 
 @pytest.fixture
