@@ -136,7 +136,7 @@ def create_app(config: Config, *, clock: Clock = utc_now, ticks: Ticks = ticks) 
     app.state.limits = limits
     heard = noting_accesses(routed, log=accesses)
     counted = limited(heard, limits=limits, reading=reading_posts(HANDLERS))
-    door = authenticated(counted, authenticator=authenticator, limits=limits)
+    door = authenticated(counted, authenticator=authenticator, limits=limits, clock=clock)
     return edge(counting_strangers(door, log=accesses), hosts=Hosts(config.hosts), proxies=Proxies(config.proxies))
 
 
