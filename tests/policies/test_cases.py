@@ -86,9 +86,7 @@ async def test_the_database_passes_what_the_table_says_and_nothing_else(db: Conn
             for action in ACTIONS[class_]:
                 somebody = caller(case.principal, circumstances=case.circumstances)
                 condition = gate.condition(somebody, action, class_, columns)
-                passing = await db.fetch(
-                    f"SELECT t.number FROM things t WHERE {condition.text}", *condition.arguments
-                )
+                passing = await db.fetch(f"SELECT t.number FROM things t WHERE {condition.text}", *condition.arguments)
                 for row in passing:
                     granted[case.who, list(things)[row["number"]]].add(action.value)
 
