@@ -17,6 +17,7 @@ from typing import Annotated, Literal, TypeAlias, get_args, get_type_hints
 import msgspec
 
 PREFIX = "SETPOINT_"
+SHIPPED = "shipped"  # in SETPOINT_POLICIES_DIR; a folder of this name is written ./shipped
 CLIENT_NAMES = ("url", "token")  # what the command line reads to find a node and to sign in there; no node needs them
 
 MIN_PEPPER_CHARACTERS = 32
@@ -76,7 +77,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     audit_timeout_seconds: Seconds = 2.0  # the longest an answer waits for its records, and shutdown for what is left
     audit_ring_records: Annotated[int, msgspec.Meta(ge=2, le=1_000_000)] = 10_000  # waiting in one worker, 1 KiB each
 
-    policies_dir: str | None = None  # a folder of .polar files; None uses the shipped ones
+    policies_dir: str = "shipped"  # folders of .polar files, with commas; `shipped` stands for those that come with us
     local_issuer: Literal["on", "off"] = "on"  # whether tokens of `setpoint token` are believed
     jwt_issuer: str | None = None  # the `iss` of real tokens; set together with jwks and jwt_audience
     jwt_audience: str | None = None  # the `aud` that says a real token is meant for us
@@ -120,11 +121,19 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(_list(self.api_key_pepper))
 
     @property
-    def policies_path(self) -> Path:
-        """The folder the policy is loaded from."""
-        if self.policies_dir is not None:
-            return Path(self.policies_dir).expanduser().absolute()
+    def policies_paths(self) -> list[Path]:
+        """The folders the policy is loaded from, as one. Raises ValueError."""
+        folders = [policy_folder(one) for one in _list(self.policies_dir)]
+        if not folders:
+            raise ValueError("it names no folder; leave it out for the shipped policy")
+        return folders
+
+
+def policy_folder(name: str) -> Path:
+    """A folder of policy files by its path; `shipped` for those that come with us."""
+    if name == SHIPPED:
         return Path(__file__).resolve().parent.parent / "policies"
+    return Path(name).expanduser().absolute()
 
 
 def read_config(environment: Mapping[str, str]) -> tuple[Config, list[str]]:
@@ -173,7 +182,7 @@ def _check_together(config: Config) -> None:
 
 
 def _check_lists(config: Config) -> None:
-    for field, read in (("allowed_hosts", "hosts"), ("trusted_proxies", "proxies")):
+    for field, read in (("allowed_hosts", "hosts"), ("trusted_proxies", "proxies"), ("policies_dir", "policies_paths")):
         try:
             getattr(config, read)
         except ValueError as error:

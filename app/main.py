@@ -97,7 +97,7 @@ def create_app(config: Config, *, clock: Clock = utc_now, ticks: Ticks = ticks) 
     """
     if config.database_url is None:
         raise ValueError("the application needs SETPOINT_DATABASE_URL; `setpoint serve` starts one without")
-    gate = Gate(load_policy(config.policies_path))
+    gate = Gate(load_policy(*config.policies_paths))
     issuers: dict[str, Issuer] = {}
     authenticator = Authenticator(issuers, clock=clock, cache_entries=config.token_cache_entries)
     limits = Limits(config, ticks=ticks)
@@ -111,7 +111,7 @@ def create_app(config: Config, *, clock: Clock = utc_now, ticks: Ticks = ticks) 
             async with database.connection() as connection:
                 await require_least_power(connection)
             redis = await _redis(stack, config)
-            keeper = PolicyKeeper(gate, [config.policies_path], clock=clock)
+            keeper = PolicyKeeper(gate, config.policies_paths, clock=clock)
             await stack.enter_async_context(keeper.keeping())
             app.state.registry = Registry(database=database, gate=gate, clock=clock, config=config)
             app.state.policy_keeper = keeper
@@ -144,7 +144,7 @@ def create_app(config: Config, *, clock: Clock = utc_now, ticks: Ticks = ticks) 
     app.state.limits = limits
     heard = noting_accesses(routed, log=accesses)
     counted = limited(heard, limits=limits, reading=reading_posts(HANDLERS))
-    door = authenticated(counted, authenticator=authenticator, limits=limits)
+    door = authenticated(counted, authenticator=authenticator, limits=limits, clock=clock)
     return edge(counting_strangers(door, log=accesses), hosts=Hosts(config.hosts), proxies=Proxies(config.proxies))
 
 

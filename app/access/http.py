@@ -11,6 +11,7 @@ from app.access.authentication import Authenticator, Identity, credential_of
 from app.domain.definition import Sensitivity
 from app.domain.errors import Unauthenticated
 from app.kit import asgi
+from app.kit.clock import Clock
 from app.kit.http import CACHING, JSON, ApiRequest, Operation, api, encode
 from app.kit.limits.limits import Limits
 
@@ -33,12 +34,13 @@ class PrincipalView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     expires_at: int
 
 
-def authenticated(app: asgi.App, *, authenticator: Authenticator, limits: Limits) -> asgi.App:
+def authenticated(app: asgi.App, *, authenticator: Authenticator, limits: Limits, clock: Clock) -> asgi.App:
     """
     The application behind its front door: nobody unknown gets past, not even to a route that does not exist.
 
     It stands outside of Litestar, whose middleware exclusions match anywhere in a path and whose router answers
-    404 and 405 to strangers. Who is refused too often is not listened to for a while.
+    404 and 405 to strangers. Who is refused too often is not listened to for a while. When a request came in is noted
+    here, for the gate: it is judged by that moment, however long its body takes to arrive.
     """
 
     async def wrapped(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
@@ -46,6 +48,7 @@ def authenticated(app: asgi.App, *, authenticator: Authenticator, limits: Limits
             identity = await _identified(scope, authenticator=authenticator, limits=limits)
             scope["auth"] = identity
             scope["user"] = identity.principal
+            scope["state"]["came_at"] = clock()
         await app(scope, receive, send)
 
     return wrapped
