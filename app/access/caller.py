@@ -70,11 +70,11 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 def caller_of(request: ApiRequest) -> Caller:
     """Who sent the request. Raises Malformed for a reason to override that is none."""
     state = request.scope["state"]
-    clock = cast(Clock, request.app.state.clock)
+    came_at = cast(datetime, state["came_at"])
     return Caller(
         principal=request.user,
         request_id=state["request_id"],
-        circumstances=_circumstances(int(clock().timestamp() // 60), _override_reason(cast(asgi.Scope, request.scope))),
+        circumstances=_circumstances(int(came_at.timestamp() // 60), _override_reason(cast(asgi.Scope, request.scope))),
         accesses=state.setdefault("accesses", []),
     )
 

@@ -2,9 +2,9 @@
 The one door to Oso: policy files in, pure functions over attributes out.
 
 Loading is: read, refuse what means two things, load into a fresh VM (which runs the inline tests), compile every action
-on every class of resource to a Python predicate (app/access/compiler), and hold each against the VM. After that Oso is
-not asked again: its VM needs 70 to 1,200 µs for one decision, a predicate less than one
-(docs/decisions/0006-the-gate.md).
+on every class of resource to a Python predicate (app/access/compiler), see that it can be said in SQL as well, and hold
+each against the VM. After that Oso is not asked again: its VM needs 70 to 1,200 µs for one decision, a predicate less
+than one (docs/decisions/0006-the-gate.md).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from app.access.compiler.factor import factor
 from app.access.compiler.partial import Oracle
 from app.access.compiler.predicate import predicate_of
 from app.access.compiler.self_test import cases, constants_of, differences
+from app.access.compiler.sql import check_sql
 from app.access.policy import Compiled, Policy, PolicyError, ResourceType, Rule
 from app.access.policy_files import Files, digest_of, joined, placed, read_files, statements_left_out
 from app.domain.access import (
@@ -174,4 +175,5 @@ def _alternatives(oso: Oso, rule: str, action: str, about: ResourceType) -> froz
     found = oracle.alternatives(rule, str(action), asked)
     found |= oracle.alternatives(rule, str(action), {**asked, CIRCUMSTANCES: "Circumstances"})
     check_attributes(found, {PRINCIPAL: Principal, RESOURCE: about.class_, CIRCUMSTANCES: Circumstances})
+    check_sql(found, about.class_)
     return frozenset(found)

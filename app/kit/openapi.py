@@ -39,6 +39,8 @@ _PATH_PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
         "Whose scope.",
         {"type": "string", "pattern": SCOPE_ID_PATTERN, "minLength": 1, "maxLength": MAX_ID_CHARACTERS},
     ),
+    "key_id": ("The id of an API key.", {"type": "string", "pattern": "^[0-9A-Za-z]{10}$"}),
+    "revocation_id": ("The id of a revocation.", {"type": "string", "format": "uuid"}),
     "tenant_id": (
         "The id of a tenant.",
         {"type": "string", "pattern": TENANT_ID_PATTERN, "minLength": 1, "maxLength": MAX_ID_CHARACTERS},
@@ -126,6 +128,12 @@ _LINKS: dict[str, dict[str, tuple[str, dict[str, str]]]] = {
             {"key": "$response.body#/key", "header.If-Match": "$response.header.ETag"},
         ),
     },
+    "createApiKey": {
+        "Read": ("getApiKey", {"key_id": "$response.body#/id"}),
+        "Rotate": ("rotateApiKey", {"key_id": "$response.body#/id", "header.If-Match": "$response.header.ETag"}),
+        "Revoke": ("revokeApiKey", {"key_id": "$response.body#/id"}),
+    },
+    "addRevocation": {"Lift": ("liftRevocation", {"revocation_id": "$response.body#/id"})},
     "putTenant": {
         "Delete": (
             "deleteTenant",

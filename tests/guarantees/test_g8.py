@@ -50,10 +50,12 @@ UNCLEARED = Principal(id="alice", tenant="acme", roles=("user",), territories=("
 
 
 class Target(NamedTuple):
-    """What is there in one world and not in the other: a confidential value of alice's, and her account."""
+    """What is there in one world and not in the other: a confidential value of alice's, her account, and a key."""
 
     setting_id: str
     etag: str
+    key_id: str = "0123456789"
+    revocation_id: str = "00000000-0000-7000-8000-000000000000"
 
 
 class Call(NamedTuple):
@@ -70,6 +72,7 @@ OF_ACME = {"tenantId": "acme"}
 AT = {"scope": "ACCOUNT", "scopeId": "target", **OF_ACME}
 KEY = "target.key"
 VALUE = {"value": 1}
+NEW_KEY = {**OF_ACME, "name": "new", "roles": ["service"]}
 DEFINITION = {"schema": True, "default": None, "levels": LEVELS, "sensitivity": "confidential"}
 
 # By operation. What is aimed at by id or path exists in one of the two worlds only.
@@ -115,6 +118,18 @@ CALLS: dict[str, Callable[[Target], list[Call]]] = {
     ],
     "listAudit": lambda _: [Call("GET", "/api/security/audit", OF_ACME)],
     "verifyAudit": lambda _: [Call("GET", "/api/security/audit/verify", OF_ACME)],
+    "listApiKeys": lambda _: [Call("GET", "/api/security/api-keys", OF_ACME)],
+    "createApiKey": lambda _: [Call("POST", "/api/security/api-keys", body=NEW_KEY)],
+    "getApiKey": lambda it: [Call(method, f"/api/security/api-keys/{it.key_id}") for method in ("GET", "HEAD")],
+    "rotateApiKey": lambda it: [
+        Call("POST", f"/api/security/api-keys/{it.key_id}/rotate", headers=headers, body={}) for headers in _bases(it)
+    ],
+    "revokeApiKey": lambda it: [
+        Call("DELETE", f"/api/security/api-keys/{it.key_id}", headers=headers) for headers in _bases(it)
+    ],
+    "listRevocations": lambda _: [Call("GET", "/api/security/revocations", OF_ACME)],
+    "addRevocation": lambda _: [Call("POST", "/api/security/revocations", body={**OF_ACME, "subject": CANARY})],
+    "liftRevocation": lambda it: [Call("DELETE", f"/api/security/revocations/{it.revocation_id}")],
     "getScope": lambda _: [Call("GET", "/api/scopes/ACCOUNT/target", OF_ACME)],
     "putScope": lambda it: [
         Call("PUT", "/api/scopes/ACCOUNT/target", OF_ACME, headers, {}) for headers in (CREATE, *_bases(it))
@@ -171,9 +186,11 @@ async def settle_target(api: Api, *, there: bool) -> Target:
         headers=CREATE,
     )
     tenant = await api.root.put(f"/api/tenants/{name}", json={"name": CANARY}, headers=CREATE)
-    assert {definition.status_code, entry.status_code, tenant.status_code} == {201}
+    key = await api.root.post("/api/security/api-keys", json={**NEW_KEY, "name": CANARY})
+    revocation = await api.root.post("/api/security/revocations", json={**OF_ACME, "jti": CANARY})
+    assert {one.status_code for one in (definition, entry, tenant, key, revocation)} == {201}
     made = await make(api.root, f"{name}.key", CANARY, "ACCOUNT", name)
-    return Target(made["id"], made["etag"])
+    return Target(made["id"], made["etag"], key.json()["id"], revocation.json()["id"])
 
 
 async def settle_key(api: Api, *, there: bool) -> Target:
@@ -284,6 +301,11 @@ async def test_who_owns_the_target_is_no_stranger(api: Api) -> None:
     assert {428, 204} <= seen["unsetSetting"]
     assert seen["createSetting"] == {409}
     assert {200, 412} <= seen["putScope"]
+    assert seen["listApiKeys"] == seen["getApiKey"] == seen["listRevocations"] == {200}
+    assert seen["createApiKey"] == seen["addRevocation"] == {201}
+    assert {428, 412, 200} <= seen["rotateApiKey"]
+    assert {204, 412} <= seen["revokeApiKey"]
+    assert seen["liftRevocation"] == {204}
 
 
 @pytest.mark.parametrize("credential", [None, "garbage", "expired", "foreign"])
@@ -413,7 +435,7 @@ async def test_the_edge_alone_keeps_tenants_apart_where_one_is_named(
 async def test_every_way_to_name_a_tenant_is_tried(openapi: dict[str, Any]) -> None:
     named = naming_a_tenant(openapi)
 
-    assert {"getSetting", "createSetting", "applyBatch", "resolveSetting", "listAudit", "putTenant"} <= set(named)
+    assert {"getSetting", "createSetting", "applyBatch", "resolveSetting", "listAudit", "createApiKey"} <= set(named)
     for operation in named:
         for call in CALLS[operation](Target("", "")):
             body = msgspec.json.encode(call.body).decode()
