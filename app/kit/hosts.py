@@ -27,8 +27,12 @@ class Hosts:
 
     def require(self, host: str | None) -> None:
         """Raise HostNotAllowed for any other name, and without one."""
-        if not self._any and not self._answers(host or ""):
+        if not self.has(host):
             raise HostNotAllowed
+
+    def has(self, host: str | None) -> bool:
+        """Whether this is one of them."""
+        return self._any or self._answers(host or "")
 
     def _has(self, host: str) -> bool:
         match = _HOST.fullmatch(host.lower())
