@@ -57,7 +57,7 @@ class Gate:
         self, principal: Principal, action: Action, resources: Sequence[Resource], circumstances: Circumstances
     ) -> bool:
         """
-        Whether `decides` would say yes of each of these, which are of one class.
+        Whether `decides` would say yes of each of these, one at least and all of one class.
 
         Never raises, and counts nothing: what cannot be decided is a no, and whoever cares why asks by `decides`.
         """

