@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 from typing import TypeAlias
 
+import structlog
+
 from app.access.authentication import Authenticator
 from app.access.caller import circumstances_in
 from app.access.gate import Gate
@@ -93,6 +95,7 @@ class FastLane:
         """Answer from this registry; not from one that keeps nothing in this process."""
         self._hot = registry.hot if registry.hot.local.limit > 0 else None
         self._max_keys = registry.config.max_bulk_keys
+        self.handed_on = {}
 
     def close(self) -> None:
         """Hand everything on."""
@@ -109,6 +112,7 @@ class FastLane:
                     self._note(unusual.reason)
                 except Exception as error:  # noqa: BLE001 - out here nobody could tell the caller; in there they can
                     self._note("error")
+                    structlog.contextvars.clear_contextvars()  # of the request before
                     _log.exception("fast-lane-failed", path=path, error=type(error).__name__)
                 else:
                     await send(start)
