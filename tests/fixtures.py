@@ -156,6 +156,7 @@ def valkey() -> Iterator[Valkey]:
         yield server
 
 
+@pytest.fixture(scope="session")
 def valkey_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where the Valkey of this process listens; what is in it stays between tests."""
     path = tmp_path_factory.mktemp("valkey")
