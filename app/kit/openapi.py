@@ -245,7 +245,7 @@ def _responses(operation: Operation, *, has_body: bool, writes: bool) -> dict[st
 def _common_errors(operation: Operation, *, has_body: bool) -> set[int]:
     errors = {400, 406, 413}  # a wrong query or header, too much of it, or an answer in another type, on any call
     if has_body:
-        errors |= {408, 415}
+        errors |= {408, 415} if operation.tells_media_type else {408}
     if not operation.open:
         errors |= {401, 429, 503}
     return errors
@@ -397,4 +397,5 @@ def _limits(parameter: str, config: Config) -> dict[str, Any]:
 
 def _with_limits(schemas: dict[str, Any], config: Config) -> dict[str, Any]:
     schemas["BatchBody"]["properties"]["operations"]["maxItems"] = config.max_batch_operations
+    schemas["EvaluationsRequest"]["properties"]["evaluations"]["maxItems"] = config.max_evaluations
     return schemas

@@ -1,0 +1,168 @@
+"""`/api/security/evaluate`, and AuthZEN's `/access/v1/…` with its metadata."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import msgspec
+from litestar import Response
+
+from app.access.authzen.asked import EvaluateRequest, EvaluateResponse, question_about_oneself
+from app.access.authzen.point import Decision, DecisionPoint
+from app.access.authzen.questions import many_questions, one_question
+from app.access.authzen.subjects import Asker
+from app.access.authzen.wire import (
+    DecisionContext,
+    DecisionPointMetadata,
+    EvaluationError,
+    EvaluationRequest,
+    EvaluationResponse,
+    EvaluationsRequest,
+    EvaluationsResponse,
+)
+from app.access.caller import caller_of
+from app.domain.access import Access
+from app.domain.errors import Forbidden
+from app.domain.scope import TenantId
+from app.kit.http import JSON, ApiRequest, Operation, api, encode
+
+_TAG = "Security"
+_NO_STORE = {"cache-control": "no-store"}  # a decision is of its moment
+_METADATA_CACHING = {"cache-control": "public, max-age=300"}  # seconds; it changes with the configuration only
+_FORBIDDEN = 403
+
+
+class TenantQuery(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Which tenant the question is about; yours, if left out."""
+
+    tenant_id: TenantId | None = None
+
+
+@api(
+    "POST",
+    "/api/security/evaluate",
+    Operation(id="evaluateAccess", tag=_TAG, summary="Whether you may do this", answer=EvaluateResponse),
+)
+async def evaluate(request: ApiRequest, data: EvaluateRequest) -> Response[bytes]:
+    """What is not there is denied like what you may not see. The attributes that decide are those that are stored."""
+    point = _point(request)
+    asker = point.asker(caller_of(request), request.user.tenant)
+    [decision] = await point.decide([question_about_oneself(data, request.user)], asker)
+    shown = EvaluateResponse(
+        decision=decision.granted,
+        decision_id=decision.id,
+        policy_version=point.version,
+        reason=decision.reason or ("incomplete" if decision.error is not None else msgspec.UNSET),
+        detail=decision.error.message if decision.error is not None else msgspec.UNSET,
+    )
+    return _answer(shown)
+
+
+@api(
+    "POST",
+    "/access/v1/evaluation",
+    Operation(
+        id="authzenEvaluation",
+        tag=_TAG,
+        summary="Whether a subject may do this (AuthZEN 1.0)",
+        query=TenantQuery,
+        answer=EvaluationResponse,
+        errors=(403, 404),
+        tells_media_type=False,
+    ),
+)
+async def evaluation(request: ApiRequest, params: TenantQuery, data: EvaluationRequest) -> Response[bytes]:
+    """A denial is 200 with `decision: false`. Properties are believed from callers who hold `pdp:assert` only."""
+    point = _point(request)
+    return _answer(await _single(data, _asker(request, params), point))
+
+
+@api(
+    "POST",
+    "/access/v1/evaluations",
+    Operation(
+        id="authzenEvaluations",
+        tag=_TAG,
+        summary="Several evaluations at once (AuthZEN 1.0)",
+        query=TenantQuery,
+        answer=EvaluationsResponse,
+        errors=(403, 404),
+        tells_media_type=False,
+    ),
+)
+async def evaluations(request: ApiRequest, params: TenantQuery, data: EvaluationsRequest) -> Response[bytes]:
+    """In the order asked, all by what is stored at one moment. A wrong evaluation is denied alone, with its error."""
+    point = _point(request)
+    asker = _asker(request, params)
+    if not data.evaluations:
+        return _answer(await _single(one_question(data), asker, point))
+    questions = many_questions(data, limit=request.app.state.config.max_evaluations)
+    decisions = await point.decide(questions, asker, semantic=data.options.evaluations_semantic)
+    return _answer(EvaluationsResponse(evaluations=tuple(_shown(one, point) for one in decisions)))
+
+
+@api(
+    "GET",
+    "/.well-known/authzen-configuration",
+    Operation(
+        id="authzenConfiguration",
+        tag=_TAG,
+        summary="Where the decision point answers (AuthZEN 1.0)",
+        answer=DecisionPointMetadata,
+        open=True,
+    ),
+)
+async def configuration(request: ApiRequest) -> Response[bytes]:
+    """The metadata of the decision point. Its identifier is the configured public URL."""
+    base = request.app.state.config.base_url
+    shown = DecisionPointMetadata(
+        policy_decision_point=base,
+        access_evaluation_endpoint=f"{base}/access/v1/evaluation",
+        access_evaluations_endpoint=f"{base}/access/v1/evaluations",
+        search_subject_endpoint=f"{base}/access/v1/search/subject",
+        search_resource_endpoint=f"{base}/access/v1/search/resource",
+        search_action_endpoint=f"{base}/access/v1/search/action",
+    )
+    return Response(encode(shown), media_type=JSON, headers=_METADATA_CACHING)
+
+
+HANDLERS = [evaluate, evaluation, evaluations, configuration]
+
+
+async def _single(question: EvaluationRequest, asker: Asker, point: DecisionPoint) -> EvaluationResponse:
+    """One decision. Raises Forbidden for a question about others from who may not ask it, as AuthZEN wants."""
+    [decision] = await point.decide([question], asker)
+    if decision.error is not None and decision.error.status == _FORBIDDEN:
+        raise _refusal(asker, decision.error.message)
+    return _shown(decision, point)
+
+
+def _refusal(asker: Asker, detail: str) -> Forbidden:
+    denied = Access(
+        outcome="denied", action="read", resource=f"decision-point {asker.tenant or ''}", tenant=asker.tenant
+    )
+    asker.caller.note(denied)
+    return Forbidden(detail)
+
+
+def _point(request: ApiRequest) -> DecisionPoint:
+    return cast(DecisionPoint, request.app.state.decision_point)
+
+
+def _asker(request: ApiRequest, params: TenantQuery) -> Asker:
+    return _point(request).asker(caller_of(request), request.tenant_of(params.tenant_id))
+
+
+def _shown(decision: Decision, point: DecisionPoint) -> EvaluationResponse:
+    error = decision.error
+    context = DecisionContext(
+        decision_id=decision.id,
+        policy_version=point.version,
+        reason=decision.reason or msgspec.UNSET,
+        error=msgspec.UNSET if error is None else EvaluationError(status=error.status, message=error.message),
+    )
+    return EvaluationResponse(decision=decision.granted, context=context)
+
+
+def _answer(content: msgspec.Struct) -> Response[bytes]:
+    return Response(encode(content), status_code=200, media_type=JSON, headers=_NO_STORE)
