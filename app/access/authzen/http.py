@@ -7,18 +7,28 @@ from typing import cast
 import msgspec
 from litestar import Response
 
+from app.access.authzen import search
 from app.access.authzen.asked import EvaluateRequest, EvaluateResponse, question_about_oneself
 from app.access.authzen.point import Decision, DecisionPoint
 from app.access.authzen.questions import many_questions, one_question
 from app.access.authzen.subjects import Asker
 from app.access.authzen.wire import (
+    ActionSearchRequest,
+    ActionSearchResponse,
     DecisionContext,
     DecisionPointMetadata,
+    EntityReference,
+    EntitySearchResponse,
     EvaluationError,
     EvaluationRequest,
     EvaluationResponse,
     EvaluationsRequest,
     EvaluationsResponse,
+    FoundAction,
+    FoundEntity,
+    FoundPage,
+    ResourceSearchRequest,
+    SubjectSearchRequest,
 )
 from app.access.caller import caller_of
 from app.domain.access import Access
@@ -102,6 +112,69 @@ async def evaluations(request: ApiRequest, params: TenantQuery, data: Evaluation
 
 
 @api(
+    "POST",
+    "/access/v1/search/subject",
+    Operation(
+        id="authzenSearchSubject",
+        tag=_TAG,
+        summary="Who may do this (AuthZEN 1.0)",
+        query=TenantQuery,
+        answer=EntitySearchResponse,
+        errors=(403, 404),
+        tells_media_type=False,
+    ),
+)
+async def search_subject(request: ApiRequest, params: TenantQuery, data: SubjectSearchRequest) -> Response[bytes]:
+    """Among the USER entries of the scope directory, in order of their ids. Needs the right to ask about others."""
+    asker = _asker(request, params)
+    if not asker.asks_about_others:
+        raise _refusal(asker, "You may ask about yourself only.")
+    found = await search.subjects(data, asker, _point(request))
+    return _answer(_entities(data.subject.type, found))
+
+
+@api(
+    "POST",
+    "/access/v1/search/resource",
+    Operation(
+        id="authzenSearchResource",
+        tag=_TAG,
+        summary="With what a subject may do this (AuthZEN 1.0)",
+        query=TenantQuery,
+        answer=EntitySearchResponse,
+        errors=(403, 404, 422),
+        tells_media_type=False,
+    ),
+)
+async def search_resource(request: ApiRequest, params: TenantQuery, data: ResourceSearchRequest) -> Response[bytes]:
+    """Among what is stored in the tenant, in order of ids."""
+    asker = _asker_about(data.subject, request, params)
+    found = await search.resources(data, asker, _point(request))
+    return _answer(_entities(data.resource.type, found))
+
+
+@api(
+    "POST",
+    "/access/v1/search/action",
+    Operation(
+        id="authzenSearchAction",
+        tag=_TAG,
+        summary="What a subject may do with this (AuthZEN 1.0)",
+        query=TenantQuery,
+        answer=ActionSearchResponse,
+        errors=(403, 404),
+        tells_media_type=False,
+    ),
+)
+async def search_action(request: ApiRequest, params: TenantQuery, data: ActionSearchRequest) -> Response[bytes]:
+    """In order of their names. An action that needs a property is not among them."""
+    asker = _asker_about(data.subject, request, params)
+    found = await search.actions(data, asker, _point(request))
+    results = tuple(FoundAction(name=name) for name in found.ids)
+    return _answer(ActionSearchResponse(results=results, page=_page(found)))
+
+
+@api(
     "GET",
     "/.well-known/authzen-configuration",
     Operation(
@@ -126,7 +199,7 @@ async def configuration(request: ApiRequest) -> Response[bytes]:
     return Response(encode(shown), media_type=JSON, headers=_METADATA_CACHING)
 
 
-HANDLERS = [evaluate, evaluation, evaluations, configuration]
+HANDLERS = [evaluate, evaluation, evaluations, search_subject, search_resource, search_action, configuration]
 
 
 async def _single(question: EvaluationRequest, asker: Asker, point: DecisionPoint) -> EvaluationResponse:
@@ -151,6 +224,23 @@ def _point(request: ApiRequest) -> DecisionPoint:
 
 def _asker(request: ApiRequest, params: TenantQuery) -> Asker:
     return _point(request).asker(caller_of(request), request.tenant_of(params.tenant_id))
+
+
+def _asker_about(subject: EntityReference, request: ApiRequest, params: TenantQuery) -> Asker:
+    """Who asks, if it may ask about this subject. Raises Forbidden."""
+    asker = _asker(request, params)
+    if not asker.asks_about_others and not asker.is_subject(subject):
+        raise _refusal(asker, "You may ask about yourself only.")
+    return asker
+
+
+def _entities(type_: str, found: search.Found) -> EntitySearchResponse:
+    results = tuple(FoundEntity(type=type_, id=one) for one in found.ids)
+    return EntitySearchResponse(results=results, page=_page(found))
+
+
+def _page(found: search.Found) -> FoundPage:
+    return FoundPage(next_token=found.token, count=len(found.ids))
 
 
 def _shown(decision: Decision, point: DecisionPoint) -> EvaluationResponse:
