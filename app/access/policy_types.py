@@ -151,7 +151,7 @@ def _actions(body: Any, place: str) -> dict[str, Kinds]:
     for name, attributes in _members(body, place).items():
         if not _ACTION.fullmatch(name):
             raise PolicyError(f"{place}.{name}: this cannot be the name of an action.")
-        actions[name] = _kinds(attributes, f"{place}.{name}")
+        actions[name] = _kinds(attributes, f"{place}.{name}", prefix=ACTION_PREFIX)
     if not actions:
         raise PolicyError(f"{place}: name at least one action.")
     return actions
@@ -170,16 +170,17 @@ def _of_actions(actions: Mapping[str, Kinds], place: str) -> Kinds:
     return together
 
 
-def _kinds(body: Any, place: str) -> Kinds:
+def _kinds(body: Any, place: str, *, prefix: str = "") -> Kinds:
     kinds = {}
     for name, kind in _members(body, place).items():
-        if not _NAME.fullmatch(name) or name in _POLAR_WORDS or keyword.iskeyword(name):
+        field = prefix + name
+        if not _NAME.fullmatch(name) or field in _POLAR_WORDS or keyword.iskeyword(field):
             raise PolicyError(f"{place}.{name}: this cannot be the name of an attribute.")
-        if name in ("id", "tenant") or name.startswith(ACTION_PREFIX):
+        if field in ("id", "tenant") or name.startswith(ACTION_PREFIX):
             raise PolicyError(f"{place}.{name}: id, tenant and {ACTION_PREFIX}… are there without being declared.")
-        if kind not in KINDS:
+        if not isinstance(kind, str) or kind not in KINDS:
             raise PolicyError(f"{place}.{name}: {kind!r} is no kind; there are {', '.join(KINDS)}.")
-        kinds[name] = str(kind)
+        kinds[name] = kind
     return kinds
 
 

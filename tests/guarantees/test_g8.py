@@ -135,9 +135,9 @@ CALLS: dict[str, Callable[[Target], list[Call]]] = {
         for about in ABOUT_THE_TARGET
     ],
     "authzenEvaluations": lambda _: [
-        Call("POST", "/access/v1/evaluations", query, body={"action": {"name": action}, "evaluations": ABOUT_THE_TARGET})
+        Call("POST", "/access/v1/evaluations", query, body={"action": {"name": name}, "evaluations": ABOUT_THE_TARGET})
         for query in ({}, OF_ACME)
-        for action in ("read", "write")
+        for name in ("read", "write")
     ],
     "authzenSearchSubject": lambda _: [
         Call("POST", "/access/v1/search/subject", query, body={**about, "action": {"name": "read"}})

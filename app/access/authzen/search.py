@@ -174,7 +174,7 @@ def _after(page: SearchPage, question: str) -> str:
 
 
 def _limit(page: SearchPage) -> int:
-    return min(page.limit, MAX_PAGE)
+    return int(min(page.limit, MAX_PAGE))
 
 
 def _question(request: msgspec.Struct, asker: Asker) -> str:

@@ -91,7 +91,7 @@ class SearchPage(msgspec.Struct, frozen=True, kw_only=True):
     """Which part of the results."""
 
     token: str | None = None
-    limit: Annotated[int, msgspec.Meta(ge=1)] = 100
+    limit: Annotated[float, msgspec.Meta(ge=1, multiple_of=1)] = 100  # to JSON Schema, 10.0 is an integer
 
 
 class SubjectSearchRequest(msgspec.Struct, frozen=True, kw_only=True):
