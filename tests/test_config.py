@@ -170,13 +170,6 @@ def test_a_list_of_no_policies_folder_is_refused() -> None:
     assert "SETPOINT_POLICIES_DIR cannot be used: it names no folder" in refusal(POLICIES_DIR=" , ")
 
 
-def test_more_folders_of_policies_stand_beside_the_first(tmp_path: Path) -> None:
-    config = Config(more_policies_dirs=f"{tmp_path}/a, {tmp_path}/b")
-
-    assert config.policies_paths == (Config().policies_path, tmp_path / "a", tmp_path / "b")
-    assert Config().policies_paths == (Config().policies_path,)
-
-
 @pytest.mark.parametrize(
     ("url", "base"),
     [

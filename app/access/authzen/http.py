@@ -61,7 +61,7 @@ async def evaluate(request: ApiRequest, data: EvaluateRequest) -> Response[bytes
     shown = EvaluateResponse(
         decision=decision.granted,
         decision_id=decision.id,
-        policy_version=point.version,
+        policy_version=decision.policy_version,
         reason=decision.reason or ("incomplete" if decision.error is not None else msgspec.UNSET),
         detail=decision.error.message if decision.error is not None else msgspec.UNSET,
     )
@@ -83,8 +83,7 @@ async def evaluate(request: ApiRequest, data: EvaluateRequest) -> Response[bytes
 )
 async def evaluation(request: ApiRequest, params: TenantQuery, data: EvaluationRequest) -> Response[bytes]:
     """A denial is 200 with `decision: false`. Properties are believed from callers who hold `pdp:assert` only."""
-    point = _point(request)
-    return _answer(await _single(data, _asker(request, params), point))
+    return _answer(await _single(data, _asker(request, params), _point(request)))
 
 
 @api(
@@ -108,7 +107,7 @@ async def evaluations(request: ApiRequest, params: TenantQuery, data: Evaluation
         return _answer(await _single(one_question(data), asker, point))
     questions = many_questions(data, limit=request.app.state.config.max_evaluations)
     decisions = await point.decide(questions, asker, semantic=data.options.evaluations_semantic)
-    return _answer(EvaluationsResponse(evaluations=tuple(_shown(one, point) for one in decisions)))
+    return _answer(EvaluationsResponse(evaluations=tuple(map(_shown, decisions))))
 
 
 @api(
@@ -207,7 +206,7 @@ async def _single(question: EvaluationRequest, asker: Asker, point: DecisionPoin
     [decision] = await point.decide([question], asker)
     if decision.error is not None and decision.error.status == _FORBIDDEN:
         raise _refusal(asker, decision.error.message)
-    return _shown(decision, point)
+    return _shown(decision)
 
 
 def _refusal(asker: Asker, detail: str) -> Forbidden:
@@ -243,11 +242,11 @@ def _page(found: search.Found) -> FoundPage:
     return FoundPage(next_token=found.token, count=len(found.ids))
 
 
-def _shown(decision: Decision, point: DecisionPoint) -> EvaluationResponse:
+def _shown(decision: Decision) -> EvaluationResponse:
     error = decision.error
     context = DecisionContext(
         decision_id=decision.id,
-        policy_version=point.version,
+        policy_version=decision.policy_version,
         reason=decision.reason or msgspec.UNSET,
         error=msgspec.UNSET if error is None else EvaluationError(status=error.status, message=error.message),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -23,6 +24,8 @@ from app.kit.logs import get_logger
 Semantic: TypeAlias = Literal["execute_all", "deny_on_first_deny", "permit_on_first_permit"]
 Reason: TypeAlias = Literal["forbidden", "not-found"]
 
+BREATH = 100  # questions decided before others get their turn; about 4 ms
+
 _log = get_logger()
 
 
@@ -30,6 +33,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What was decided. A denial has a reason, or the error that kept it from being decided."""
 
     id: str
+    policy_version: str
     granted: bool
     reason: Reason | None = None
     error: CannotDecide | None = None
@@ -40,11 +44,6 @@ class DecisionPoint(msgspec.Struct, frozen=True, kw_only=True):
 
     gate: Gate
     source: AttributeSource
-
-    @property
-    def version(self) -> str:
-        """The version of the policy that decides."""
-        return self.gate.policy.version
 
     def asker(self, caller: Caller, tenant: str | None) -> Asker:
         """The caller with what the policy lets it ask about a tenant, and believes of it."""
@@ -73,6 +72,8 @@ class DecisionPoint(msgspec.Struct, frozen=True, kw_only=True):
             decisions.append(decision)
             if (semantic, decision.granted) in _LAST:
                 break
+            if len(decisions) % BREATH == 0:
+                await asyncio.sleep(0)
         return decisions
 
     async def _ground(self, questions: Iterable[EvaluationRequest], asker: Asker) -> Ground:
@@ -90,23 +91,23 @@ class DecisionPoint(msgspec.Struct, frozen=True, kw_only=True):
 
     def _decision(self, question: EvaluationRequest | CannotDecide, asker: Asker, ground: Ground) -> Decision:
         """One decision. Nothing is awaited here: the policy that made the instance is the one that judges it."""
-        decision_id = str(new_id())
+        denied = Decision(id=str(new_id()), policy_version=self.gate.policy.version, granted=False)
         if isinstance(question, CannotDecide):
-            return Decision(id=decision_id, granted=False, error=question)
+            return msgspec.structs.replace(denied, error=question)
         try:
             granted = self._grants(question, asker, ground)
             reason = None if granted else self._reason(question, asker, ground)
         except CannotDecide as error:
-            return Decision(id=decision_id, granted=False, error=error)
+            return msgspec.structs.replace(denied, error=error)
         _log.debug(
             "decision",
-            id=decision_id,
+            id=denied.id,
             subject=f"{question.subject.type}/{question.subject.id}",
             action=question.action.name,
             resource=f"{question.resource.type}/{question.resource.id}",
             granted=granted,
         )
-        return Decision(id=decision_id, granted=granted, reason=reason)
+        return msgspec.structs.replace(denied, granted=granted, reason=reason)
 
     def _grants(self, question: EvaluationRequest, asker: Asker, ground: Ground) -> bool:
         circumstances = _circumstances(question, asker)

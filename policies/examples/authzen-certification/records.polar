@@ -1,5 +1,5 @@
 # Who may do what with records, as the AuthZEN 1.0 certification scenario wants it (docs/authzen.md).
-# Load it beside the shipped rules: SETPOINT_MORE_POLICIES_DIRS=policies/examples/authzen-certification
+# Load it beside the shipped rules: SETPOINT_POLICIES_DIR=shipped,policies/examples/authzen-certification
 # A record has:  id, tenant, status, and of its deletion: action_soft.
 
 allow(p: Principal, "read", r: record) if

@@ -33,7 +33,7 @@ FIXTURE = {
 def scenario_config(config: Config, app_url: str) -> Config:
     """How the decision point runs."""
     return msgspec.structs.replace(
-        config, database_url=app_url, more_policies_dirs=str(SCENARIO), public_url=PUBLIC_URL, max_evaluations=50
+        config, database_url=app_url, policies_dir=f"shipped,{SCENARIO}", public_url=PUBLIC_URL, max_evaluations=50
     )
 
 
