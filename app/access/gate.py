@@ -108,7 +108,7 @@ class Gate:
             self._failed(action, class_, error)
             return NO_ROWS
 
-    def _failed(self, action: Action, class_: type, error: Exception) -> None:
+    def _failed(self, action: str, class_: type, error: Exception) -> None:
         self.errors += 1
         _log.error("gate-error", action=str(action), resource=class_.__name__, error=str(error)[:500])
 

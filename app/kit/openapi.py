@@ -214,9 +214,7 @@ def _operation(one: HTTPRouteHandler, operation: Operation, path: str, *, config
     }
     if body is not None:
         described["requestBody"] = {"required": True, "content": {operation.media_type: {"schema": _schema(body)}}}
-    if operation.open:
-        described["security"] = []
-    return described
+    return described | ({"security": []} if operation.open else {})
 
 
 def _writes(one: HTTPRouteHandler, operation: Operation) -> bool:

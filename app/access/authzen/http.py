@@ -31,7 +31,7 @@ from app.access.authzen.wire import (
     SubjectSearchRequest,
 )
 from app.access.caller import caller_of
-from app.domain.access import Access
+from app.domain.access import Access, Action, DecisionPointResource, described
 from app.domain.errors import Forbidden
 from app.domain.scope import TenantId
 from app.kit.http import JSON, ApiRequest, Operation, api, encode
@@ -51,7 +51,7 @@ class TenantQuery(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 @api(
     "POST",
     "/api/security/evaluate",
-    Operation(id="evaluateAccess", tag=_TAG, summary="Whether you may do this", answer=EvaluateResponse),
+    Operation(id="evaluateAccess", tag=_TAG, summary="Whether you may do this", answer=EvaluateResponse, reads=True),
 )
 async def evaluate(request: ApiRequest, data: EvaluateRequest) -> Response[bytes]:
     """What is not there is denied like what you may not see. The attributes that decide are those that are stored."""
@@ -79,6 +79,7 @@ async def evaluate(request: ApiRequest, data: EvaluateRequest) -> Response[bytes
         answer=EvaluationResponse,
         errors=(403, 404),
         tells_media_type=False,
+        reads=True,
     ),
 )
 async def evaluation(request: ApiRequest, params: TenantQuery, data: EvaluationRequest) -> Response[bytes]:
@@ -97,6 +98,7 @@ async def evaluation(request: ApiRequest, params: TenantQuery, data: EvaluationR
         answer=EvaluationsResponse,
         errors=(403, 404),
         tells_media_type=False,
+        reads=True,
     ),
 )
 async def evaluations(request: ApiRequest, params: TenantQuery, data: EvaluationsRequest) -> Response[bytes]:
@@ -121,6 +123,7 @@ async def evaluations(request: ApiRequest, params: TenantQuery, data: Evaluation
         answer=EntitySearchResponse,
         errors=(403, 404),
         tells_media_type=False,
+        reads=True,
     ),
 )
 async def search_subject(request: ApiRequest, params: TenantQuery, data: SubjectSearchRequest) -> Response[bytes]:
@@ -143,6 +146,7 @@ async def search_subject(request: ApiRequest, params: TenantQuery, data: Subject
         answer=EntitySearchResponse,
         errors=(403, 404, 422),
         tells_media_type=False,
+        reads=True,
     ),
 )
 async def search_resource(request: ApiRequest, params: TenantQuery, data: ResourceSearchRequest) -> Response[bytes]:
@@ -163,6 +167,7 @@ async def search_resource(request: ApiRequest, params: TenantQuery, data: Resour
         answer=ActionSearchResponse,
         errors=(403, 404),
         tells_media_type=False,
+        reads=True,
     ),
 )
 async def search_action(request: ApiRequest, params: TenantQuery, data: ActionSearchRequest) -> Response[bytes]:
@@ -210,10 +215,8 @@ async def _single(question: EvaluationRequest, asker: Asker, point: DecisionPoin
 
 
 def _refusal(asker: Asker, detail: str) -> Forbidden:
-    denied = Access(
-        outcome="denied", action="read", resource=f"decision-point {asker.tenant or ''}", tenant=asker.tenant
-    )
-    asker.caller.note(denied)
+    point = described(DecisionPointResource(tenant=asker.tenant or ""))
+    asker.caller.note(Access(outcome="denied", action=Action.READ, resource=point, tenant=asker.tenant))
     return Forbidden(detail)
 
 

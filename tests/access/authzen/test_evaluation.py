@@ -11,8 +11,12 @@ import httpx
 import msgspec
 import pytest
 
+from app.access.caller import Caller
 from app.config import Config
+from app.domain.access import Access
 from app.kit.database import Connection
+from app.kit.http import reading_posts
+from app.main import HANDLERS
 from tests.access.authzen.conftest import PEP, READER
 from tests.access.authzen.test_certification import (
     ALICE,
@@ -114,6 +118,23 @@ async def test_a_name_of_another_kind_is_somebody_else(pdp: Api, kind: str) -> N
     assert await decided(pdp.of(READER), question) is (kind == "service")
 
 
+async def test_somebody_unknown_is_granted_nothing_not_even_what_everybody_is(
+    tmp_path: Path, db: Connection, app_url: str
+) -> None:
+    del db
+    (tmp_path / "all.polar").write_text("allow(_p: Principal, _action: String, _d: DecisionPoint) if true;")
+    config = Config(data_dir=str(tmp_path), database_url=app_url, policies_dir=str(tmp_path))
+    about = {"action": READ, "resource": {"type": "decision-point", "id": "acme"}}
+
+    async with running(config, clock=SteppableClock()) as api:
+        known, unknown, asserted = [
+            await decided(api.admin, {**about, "subject": one})
+            for one in (ALICE, subject("mallory"), subject("mallory", accounts=[]))
+        ]
+
+    assert (known, unknown, asserted) == (True, False, True)
+
+
 # ---- Nobody becomes the admin of all tenants ----
 
 EVERYWHERE = {"action": WRITE, "resource": {"type": "definition", "id": "ui.theme"}}
@@ -180,6 +201,22 @@ async def test_another_tenant_is_asked_about_by_platform_admins_only(pdp: Api) -
     problem(await pdp.of(PEP).post(EVALUATION, json=question, params=globex), 404, "not-found")
 
 
+async def test_a_refusal_to_ask_is_audited_and_a_denial_is_not(pdp: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    noted: list[tuple[str, Access]] = []
+    monkeypatch.setattr(Caller, "note", lambda caller, access: noted.append((caller.principal.id, access)))
+
+    body_of(await pdp.alice.post(EVALUATE, json={"resource": {"type": "scope", "id": "x"}, "action": "read"}))
+    assert noted == []
+    problem(await pdp.alice.post(EVALUATION, json=QUESTION | {"subject": OTTO}), 403)
+    [(who, access)] = noted
+    assert (who, access.outcome, access.resource) == ("alice", "denied", "decision-point/acme")
+
+
+def test_questions_count_as_reads() -> None:
+    assert {EVALUATE, EVALUATION, EVALUATIONS} <= reading_posts(HANDLERS)
+    assert {f"/access/v1/search/{what}" for what in ("subject", "resource", "action")} <= reading_posts(HANDLERS)
+
+
 # ---- What is not there is denied like what may not be seen ----
 
 _DECISION = re.compile(rb'"decisionId":"[^"]+"')
@@ -240,8 +277,10 @@ async def test_every_decision_has_an_id_and_the_version_of_the_policy(pdp: Api) 
 
     assert [one["decision"] for one in answers] == [True, True]
     assert len({one["decisionId"] for one in answers}) == 2
-    assert len({one["policyVersion"] for one in answers}) == 1
-    assert re.fullmatch("[0-9a-f]{64}", answers[0]["policyVersion"])
+    policy = (await pdp.admin.get("/api/security/policy")).json()
+    assert {one["policyVersion"] for one in answers} == {policy["version"]}
+    assert "records.types.yaml" in policy["files"]
+    assert "record" in {one["type"] for one in policy["rules"]}
 
 
 async def test_a_thing_has_one_name_or_another(pdp: Api) -> None:

@@ -281,6 +281,7 @@ async def test_nothing_of_another_tenant_is_a_candidate(pdp: Api) -> None:
         own = await all_of(pdp.root, RESOURCES, {**asked, "resource": {"type": type_}}, limit=100)
         assert own or type_ == "record"
         assert "initech" not in str(own)
+    assert await all_of(pdp.root, RESOURCES, {**asked, "resource": {"type": "tenant"}}) == ["acme"]
     response = await pdp.platform.post(
         RESOURCES,
         params={"tenantId": "globex"},
