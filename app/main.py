@@ -19,6 +19,8 @@ from app.access.audit import http as audit_http
 from app.access.audit.access_log import AccessLog
 from app.access.audit.accesses import counting_strangers, noting_accesses
 from app.access.authentication import Authenticator
+from app.access.authzen import http as authzen_http
+from app.access.authzen.point import DecisionPoint
 from app.access.credentials import open_credentials
 from app.access.gate import Gate
 from app.access.http import authenticated
@@ -45,6 +47,7 @@ from app.kit.proxies import Proxies
 from app.kit.redis_client import open_redis
 from app.operations import http as operations_http
 from app.operations.health import Health, Probe, telling_trouble
+from app.settings.decisions.source import StoredAttributes
 from app.settings.definitions import http as definitions_http
 from app.settings.directory import http as directory_http
 from app.settings.effective import http as effective_http
@@ -63,6 +66,7 @@ HANDLERS = [
     *revocation_http.HANDLERS,
     *audit_http.HANDLERS,
     *policy_http.HANDLERS,
+    *authzen_http.HANDLERS,
     *operations_http.HANDLERS,
 ]
 
@@ -124,6 +128,7 @@ def create_app(config: Config, *, clock: Clock = utc_now, ticks: Ticks = ticks) 
                 required=frozenset({"postgresql"}),
                 clock=clock,
             )
+            app.state.decision_point = DecisionPoint(gate=gate, source=StoredAttributes(database))
             yield
 
     handlers = [*HANDLERS, openapi.handler(HANDLERS, config=config)]

@@ -214,9 +214,7 @@ def _operation(one: HTTPRouteHandler, operation: Operation, path: str, *, config
     }
     if body is not None:
         described["requestBody"] = {"required": True, "content": {operation.media_type: {"schema": _schema(body)}}}
-    if operation.open:
-        described["security"] = []
-    return described
+    return described | ({"security": []} if operation.open else {})
 
 
 def _writes(one: HTTPRouteHandler, operation: Operation) -> bool:
@@ -245,7 +243,7 @@ def _responses(operation: Operation, *, has_body: bool, writes: bool) -> dict[st
 def _common_errors(operation: Operation, *, has_body: bool) -> set[int]:
     errors = {400, 406, 413}  # a wrong query or header, too much of it, or an answer in another type, on any call
     if has_body:
-        errors |= {408, 415}
+        errors |= {408, 415} if operation.tells_media_type else {408}
     if not operation.open:
         errors |= {401, 429, 503}
     return errors
@@ -397,4 +395,5 @@ def _limits(parameter: str, config: Config) -> dict[str, Any]:
 
 def _with_limits(schemas: dict[str, Any], config: Config) -> dict[str, Any]:
     schemas["BatchBody"]["properties"]["operations"]["maxItems"] = config.max_batch_operations
+    schemas["EvaluationsRequest"]["properties"]["evaluations"]["maxItems"] = config.max_evaluations
     return schemas

@@ -27,6 +27,7 @@ KNOWS_LITESTAR = {
     "app/access/api_keys/http.py",
     "app/access/audit/http.py",
     "app/access/revocation/http.py",
+    "app/access/authzen/http.py",
     "app/access/http.py",
     "app/access/policy_http.py",
     "app/operations/http.py",
