@@ -8,6 +8,7 @@ import msgspec
 
 from app.access.authzen.wire import ActionReference, EntityReference, EvaluationRequest
 from app.access.caller import MAX_REASON_CHARACTERS, REASON_PATTERN
+from app.access.explanation import Explanation
 from app.domain.access import Principal
 from app.domain.definition import KEY_PATTERN, MAX_KEY_CHARACTERS
 from app.domain.errors import Malformed, Violation
@@ -41,16 +42,22 @@ class EvaluateRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     resource: AskedResource
     action: str | ActionReference
     context: AskedContext = AskedContext()
+    explain: bool = False
 
 
 class EvaluateResponse(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Whether you may. `forbidden`: you may see it, but not do that; `incomplete`: `detail` says what was missing."""
+    """
+    Whether you may. `forbidden`: you may see it, but not do that; `incomplete`: `detail` says what was missing.
+
+    `explanation` is there when it was asked for by somebody who may read the policy, of what they may see.
+    """
 
     decision: bool
     decision_id: str
     policy_version: str
     reason: Literal["forbidden", "not-found", "incomplete"] | msgspec.UnsetType = msgspec.UNSET
     detail: str | msgspec.UnsetType = msgspec.UNSET
+    explanation: tuple[Explanation, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 def question_about_oneself(asked: EvaluateRequest, principal: Principal) -> EvaluationRequest:

@@ -31,7 +31,7 @@ from app.access.authzen.wire import (
     SubjectSearchRequest,
 )
 from app.access.caller import caller_of
-from app.domain.access import Access, Action, DecisionPointResource, described
+from app.domain.access import Access, Action, DecisionPointResource, PolicyResource, described
 from app.domain.errors import Forbidden
 from app.domain.scope import TenantId
 from app.kit.http import JSON, ApiRequest, Operation, api, encode
@@ -56,14 +56,17 @@ class TenantQuery(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 async def evaluate(request: ApiRequest, data: EvaluateRequest) -> Response[bytes]:
     """What is not there is denied like what you may not see. The attributes that decide are those that are stored."""
     point = _point(request)
-    asker = point.asker(caller_of(request), request.user.tenant)
-    [decision] = await point.decide([question_about_oneself(data, request.user)], asker)
+    caller = caller_of(request)
+    asker = point.asker(caller, request.user.tenant)
+    explained = data.explain and point.gate.allows(caller, Action.READ, PolicyResource())
+    [decision] = await point.decide([question_about_oneself(data, request.user)], asker, explained=explained)
     shown = EvaluateResponse(
         decision=decision.granted,
         decision_id=decision.id,
         policy_version=decision.policy_version,
         reason=decision.reason or ("incomplete" if decision.error is not None else msgspec.UNSET),
         detail=decision.error.message if decision.error is not None else msgspec.UNSET,
+        explanation=decision.explanations or msgspec.UNSET,
     )
     return _answer(shown)
 

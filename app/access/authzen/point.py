@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -14,6 +14,7 @@ from app.access.authzen.source import AttributeSource, Ground, Reference
 from app.access.authzen.subjects import Asker, principal_of, scope_of_subject
 from app.access.authzen.wire import ActionReference, EvaluationRequest
 from app.access.caller import Caller, is_reason
+from app.access.explanation import Explanation, explain
 from app.access.gate import Gate
 from app.access.policy_types import OUR_NAMES, DeclaredType
 from app.domain.access import Action, Circumstances, DecisionPointResource, Principal, Resource
@@ -37,6 +38,16 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     granted: bool
     reason: Reason | None = None
     error: CannotDecide | None = None
+    explanations: tuple[Explanation, ...] = ()  # one for each demand, on request
+
+
+class _Demand(NamedTuple):
+    """One question to the gate; what a question asks for may take several."""
+
+    principal: Principal
+    action: str
+    resource: Any
+    circumstances: Circumstances
 
 
 class DecisionPoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,13 +73,22 @@ class DecisionPoint(msgspec.Struct, frozen=True, kw_only=True):
         return next((one for one in found if isinstance(one, DeclaredType)), None)
 
     async def decide(
-        self, questions: Sequence[EvaluationRequest | CannotDecide], asker: Asker, *, semantic: Semantic = "execute_all"
+        self,
+        questions: Sequence[EvaluationRequest | CannotDecide],
+        asker: Asker,
+        *,
+        semantic: Semantic = "execute_all",
+        explained: bool = False,
     ) -> list[Decision]:
-        """Decisions in the order of the questions, as far as the semantic goes; all by what is stored at one moment."""
+        """
+        Decisions in the order of the questions, as far as the semantic goes; all by what is stored at one moment.
+
+        What is not to be seen is not explained either: the conditions tell what it is like.
+        """
         ground = await self._ground([one for one in questions if not isinstance(one, CannotDecide)], asker)
         decisions: list[Decision] = []
         for question in questions:
-            decision = self._decision(question, asker, ground)
+            decision = self._decision(question, asker, ground, explained=explained)
             decisions.append(decision)
             if (semantic, decision.granted) in _LAST:
                 break
@@ -89,13 +109,16 @@ class DecisionPoint(msgspec.Struct, frozen=True, kw_only=True):
                 scopes.add(scope)
         return await self.source.ground(scopes=scopes, references=references, reach=asker.caller.reach)
 
-    def _decision(self, question: EvaluationRequest | CannotDecide, asker: Asker, ground: Ground) -> Decision:
+    def _decision(
+        self, question: EvaluationRequest | CannotDecide, asker: Asker, ground: Ground, *, explained: bool
+    ) -> Decision:
         """One decision. Nothing is awaited here: the policy that made the instance is the one that judges it."""
         denied = Decision(id=str(new_id()), policy_version=self.gate.policy.version, granted=False)
         if isinstance(question, CannotDecide):
             return msgspec.structs.replace(denied, error=question)
         try:
-            granted = self._grants(question, asker, ground)
+            demands = self._demands(question, asker, ground)
+            granted = self._grants(demands)
             reason = None if granted else self._reason(question, asker, ground)
         except CannotDecide as error:
             return msgspec.structs.replace(denied, error=error)
@@ -107,35 +130,34 @@ class DecisionPoint(msgspec.Struct, frozen=True, kw_only=True):
             resource=f"{question.resource.type}/{question.resource.id}",
             granted=granted,
         )
-        return msgspec.structs.replace(denied, granted=granted, reason=reason)
+        explanations = self._explanations(demands) if explained and reason != "not-found" else ()
+        return msgspec.structs.replace(denied, granted=granted, reason=reason, explanations=explanations)
 
-    def _grants(self, question: EvaluationRequest, asker: Asker, ground: Ground) -> bool:
+    def _grants(self, demands: Sequence[_Demand]) -> bool:
+        """Whether there is something to be granted, and the gate grants all of it."""
+        return bool(demands) and all(self.gate.decides(*demand) for demand in demands)
+
+    def _explanations(self, demands: Sequence[_Demand]) -> tuple[Explanation, ...]:
+        return tuple(explain(self.gate.policy, *demand) for demand in demands)
+
+    def _demands(self, question: EvaluationRequest, asker: Asker, ground: Ground) -> list[_Demand]:
+        """All that the gate has to grant; nothing when the subject, the resource or the action is not known."""
         circumstances = _circumstances(question, asker)
         principal = principal_of(question.subject, asker, ground)
+        action = question.action.name
         if principal is None:
-            return False
+            return []
         if question.resource.type in OUR_NAMES:
-            return self._grants_ours(question, principal, circumstances, asker=asker, ground=ground)
+            # All that HTTP would demand. What is ours is as it is stored, whoever says else.
+            demands = ground.demands(Reference(question.resource.type, question.resource.id), action)
+            if demands is None or any(_is_foreign(demand.resource, asker.caller) for demand in demands):
+                return []
+            return [_Demand(principal, one.action, one.resource, circumstances) for one in demands]
         declared = self.declared(question.resource.type)
-        if declared is None or question.action.name not in declared.actions:
-            return False
+        if declared is None or action not in declared.actions:
+            return []
         resource = instance_of(declared, question.resource, question.action, asker, ground)
-        return resource is not None and self.gate.decides(principal, question.action.name, resource, circumstances)
-
-    def _grants_ours(
-        self,
-        question: EvaluationRequest,
-        principal: Principal,
-        circumstances: Circumstances,
-        *,
-        asker: Asker,
-        ground: Ground,
-    ) -> bool:
-        """Whether the gate grants all that HTTP would demand. What is ours is as it is stored, whoever says else."""
-        demands = ground.demands(Reference(question.resource.type, question.resource.id), question.action.name)
-        if demands is None or any(_is_foreign(demand.resource, asker.caller) for demand in demands):
-            return False
-        return all(self.gate.decides(principal, action, resource, circumstances) for action, resource in demands)
+        return [] if resource is None else [_Demand(principal, action, resource, circumstances)]
 
     def _reason(self, question: EvaluationRequest, asker: Asker, ground: Ground) -> Reason:
         """What our own interface would say: only who may see a thing hears that it is there."""
@@ -143,7 +165,7 @@ class DecisionPoint(msgspec.Struct, frozen=True, kw_only=True):
             return "not-found"
         read = ActionReference(name=Action.READ)
         try:
-            seen = self._grants(msgspec.structs.replace(question, action=read), asker, ground)
+            seen = self._grants(self._demands(msgspec.structs.replace(question, action=read), asker, ground))
         except CannotDecide:
             return "not-found"
         return "forbidden" if seen else "not-found"
