@@ -108,7 +108,7 @@ def test_who_is_told_to_wait_is_told_how_long_and_writes_tell_what_is_left() -> 
     for name, (method, _, operation) in OPERATIONS.items():
         told = {"RateLimit", "RateLimit-Policy"} & set(every(operation["responses"], "headers")[0])
         writes = method != "get" and not name.startswith(("evaluate", "authzen"))  # questions change nothing
-            assert (len(told) == 2) is writes, name
+        assert (len(told) == 2) is writes, name
 
 
 def test_every_read_of_the_registry_takes_a_position_and_a_tag() -> None:
