@@ -8,12 +8,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from app.access.gate import Gate
 from app.access.polar import load_policy
 from app.access.policy import Policy, PolicyError
+from app.access.policy_keeper import PolicyKeeper
 from app.access.policy_types import DeclaredType
 from app.domain.access import SettingResource
 from app.domain.scope import Level
 from tests.builders import NOW, principal
+from tests.world import SteppableClock
 
 DOCUMENTS = """
 document:
@@ -101,6 +104,38 @@ def test_it_counts_for_the_version_and_is_named_among_the_files(tmp_path: Path) 
     assert first.files == ("documents.polar", "documents.types.yaml")
     assert first.version != second.version
     assert first.version == load(tmp_path).version
+
+
+@pytest.mark.anyio
+async def test_a_changed_declaration_takes_over_while_serving(tmp_path: Path) -> None:
+    gate = Gate(load(tmp_path))
+    keeper = PolicyKeeper(gate, [tmp_path], clock=SteppableClock())
+    owner = principal(id="owen")
+    old = made(gate.policy, owner="owen")
+    assert gate.decides(owner, "read", old, NOW)
+
+    (tmp_path / "documents.types.yaml").write_text(DOCUMENTS.replace("status: string", "status: string?"))
+    await keeper.look()
+    await keeper.look()
+
+    assert (keeper.loads, keeper.last_error) == (1, None)
+    assert declared(gate.policy).attributes["status"] == "string?"
+    assert gate.decides(owner, "read", made(gate.policy, owner="owen"), NOW)
+    assert not gate.decides(owner, "read", old, NOW)  # made by rules that decide no more
+
+
+@pytest.mark.anyio
+async def test_a_declaration_that_cannot_be_used_leaves_the_old_one(tmp_path: Path) -> None:
+    gate = Gate(load(tmp_path))
+    keeper = PolicyKeeper(gate, [tmp_path], clock=SteppableClock())
+
+    (tmp_path / "documents.types.yaml").write_text(DOCUMENTS.replace("pages: integer", "pages: float"))
+    await keeper.look()
+    await keeper.look()
+
+    assert keeper.last_error is not None
+    assert "documents.types.yaml: document.attributes.pages" in keeper.last_error
+    assert declared(gate.policy).attributes["pages"] == "integer"
 
 
 def test_a_type_of_ours_stays_as_it_is(tmp_path: Path) -> None:

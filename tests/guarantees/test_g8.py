@@ -20,6 +20,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.access import caller
+from app.access.compiler.sql import SqlCondition
 from app.access.gate import Gate
 from app.domain.access import EVERYWHERE, Principal
 from app.domain.errors import Forbidden, NotFound
@@ -418,6 +419,7 @@ def take_row_level_security_away(monkeypatch: pytest.MonkeyPatch) -> None:
 def take_the_gate_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Gate, "allows", lambda *_: True)
     monkeypatch.setattr(Gate, "decides", lambda *_: True)
+    monkeypatch.setattr(Gate, "condition", lambda *_, **__: SqlCondition(text="TRUE"))
     monkeypatch.setattr(Gate, "require", lambda *_: None)
     monkeypatch.setattr(Gate, "require_visible", lambda *_: None)
 
