@@ -41,6 +41,7 @@ from app.kit.proxies import Proxies
 from app.kit.redis_client import RedisClient, open_redis
 from app.log.listener import open_listener
 from app.log.tailer import Tailer, open_tailer
+from app.operations import cache_http
 from app.operations import http as operations_http
 from app.operations.health import Health, Probe, telling_trouble
 from app.settings.cache.cache import Cache, open_cache
@@ -62,6 +63,7 @@ HANDLERS = [
     *audit_http.HANDLERS,
     *policy_http.HANDLERS,
     *operations_http.HANDLERS,
+    *cache_http.HANDLERS,
 ]
 
 

@@ -171,14 +171,19 @@ def _query_of(type_: type[msgspec.Struct]) -> Provide:
     return Provide(provide, sync_to_thread=False)
 
 
-def view(request: ApiRequest, body: bytes, *, position: Position, stale_seconds: int | None = None) -> Response[bytes]:
+def view(request: ApiRequest, body: bytes, *, position: Position) -> Response[bytes]:
     """A view as the answer to a GET, tagged by its content; 304 when the caller has it."""
-    tag = view_tag(body, salt=principal_salt(request.user))
-    return tagged(request, body, tag=tag, position=position, stale_seconds=stale_seconds)
+    return tagged(request, body, tag=view_tag(body, salt=principal_salt(request.user)), position=position)
 
 
 def tagged(
-    request: ApiRequest, body: bytes, *, tag: str, position: Position, stale_seconds: int | None = None
+    request: ApiRequest,
+    body: bytes,
+    *,
+    tag: str,
+    position: Position,
+    stale_seconds: int | None = None,
+    timing: str | None = None,
 ) -> Response[bytes]:
     """
     An answer with its tag and position; 304 when a GET asks for what the caller already has.
@@ -186,6 +191,8 @@ def tagged(
     With `stale_seconds` it says for how long nobody has known whether it still holds.
     """
     headers = {**CACHING, "etag": tag, "setpoint-position": str(position)}
+    if timing is not None:
+        headers["server-timing"] = timing
     if stale_seconds is not None:
         headers["setpoint-stale"] = str(stale_seconds)
     if request.method == "GET" and matches_none(request.if_none_match(), tag):
