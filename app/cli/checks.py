@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import asyncpg
 
+from app.access.issuers import issuer_entries
 from app.access.local_key import FILE, LocalKeyError, ensure_local_key
 from app.cli.backends import OLDEST_POSTGRES
 from app.cli.client import Client
@@ -34,6 +35,7 @@ def check_configuration(environment: Mapping[str, str]) -> tuple[Config | None, 
     """The configuration, None when it cannot be followed."""
     try:
         config, warnings = read_config(environment)
+        issuer_entries(config)
     except ConfigError as error:
         return None, [Finding("configuration", "fail", str(error))]
     findings = [Finding("configuration", "warn", warning) for warning in warnings]

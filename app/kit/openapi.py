@@ -39,6 +39,8 @@ _PATH_PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
         "Whose scope.",
         {"type": "string", "pattern": SCOPE_ID_PATTERN, "minLength": 1, "maxLength": MAX_ID_CHARACTERS},
     ),
+    "key_id": ("The id of an API key.", {"type": "string", "pattern": "^[0-9A-Za-z]{10}$"}),
+    "revocation_id": ("The id of a revocation.", {"type": "string", "format": "uuid"}),
     "tenant_id": (
         "The id of a tenant.",
         {"type": "string", "pattern": TENANT_ID_PATTERN, "minLength": 1, "maxLength": MAX_ID_CHARACTERS},
@@ -130,6 +132,12 @@ _LINKS: dict[str, dict[str, tuple[str, dict[str, str]]]] = {
             {"key": "$response.body#/key", "header.If-Match": "$response.header.ETag"},
         ),
     },
+    "createApiKey": {
+        "Read": ("getApiKey", {"key_id": "$response.body#/id"}),
+        "Rotate": ("rotateApiKey", {"key_id": "$response.body#/id", "header.If-Match": "$response.header.ETag"}),
+        "Revoke": ("revokeApiKey", {"key_id": "$response.body#/id"}),
+    },
+    "addRevocation": {"Lift": ("liftRevocation", {"revocation_id": "$response.body#/id"})},
     "putTenant": {
         "Delete": (
             "deleteTenant",
@@ -210,9 +218,7 @@ def _operation(one: HTTPRouteHandler, operation: Operation, path: str, *, config
     }
     if body is not None:
         described["requestBody"] = {"required": True, "content": {operation.media_type: {"schema": _schema(body)}}}
-    if operation.open:
-        described["security"] = []
-    return described
+    return described | ({"security": []} if operation.open else {})
 
 
 def _writes(one: HTTPRouteHandler, operation: Operation) -> bool:
@@ -241,7 +247,7 @@ def _responses(operation: Operation, *, has_body: bool, writes: bool) -> dict[st
 def _common_errors(operation: Operation, *, has_body: bool) -> set[int]:
     errors = {400, 406, 413}  # a wrong query or header, too much of it, or an answer in another type, on any call
     if has_body:
-        errors |= {408, 415}
+        errors |= {408, 415} if operation.tells_media_type else {408}
     if not operation.open:
         errors |= {401, 429, 503}
     return errors
@@ -393,4 +399,5 @@ def _limits(parameter: str, config: Config) -> dict[str, Any]:
 
 def _with_limits(schemas: dict[str, Any], config: Config) -> dict[str, Any]:
     schemas["BatchBody"]["properties"]["operations"]["maxItems"] = config.max_batch_operations
+    schemas["EvaluationsRequest"]["properties"]["evaluations"]["maxItems"] = config.max_evaluations
     return schemas

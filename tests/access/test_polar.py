@@ -30,7 +30,7 @@ def refusal(path: Path) -> str:
 
 
 def test_the_shipped_policy_loads() -> None:
-    policy = load_policy(Config().policies_path)
+    policy = load_policy(*Config().policies_paths)
 
     assert policy.files == ("access.polar", "events.polar", "registry.polar", "scopes.polar", "settings.polar")
     assert policy.allows(principal(roles=("admin",)), Action.WRITE, setting_resource(), NOW) is True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any as Anything
 from typing import TypeAlias, cast
@@ -44,6 +45,12 @@ def predicate_of(tree: Tree, *, name: str) -> Predicate:
     namespace: dict[str, Anything] = {"__builtins__": {"any": any, "frozenset": frozenset}}
     exec(compile(source, f"<policy: {name}>", "exec"), namespace)  # noqa: S102 - we wrote every word of it
     return Predicate(decide=cast(Decide, namespace["decide"]), source=source)
+
+
+@functools.lru_cache(maxsize=4_096)
+def alone(condition: Condition) -> Decide:
+    """The function that a single condition means."""
+    return predicate_of(All((condition,)), name=shown(condition)).decide
 
 
 def _expression(tree: Tree) -> str:
