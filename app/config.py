@@ -46,12 +46,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     database_url: str | None = None  # a PostgreSQL 15+ URL of a role that owns nothing; None starts the embedded one
     owner_database_url: str | None = None  # the same database as the role that owns its tables, for migrations only
-    redis_url: str | None = None  # redis://, rediss:// or unix://; None starts the embedded one
+    redis_url: str | None = None  # redis://, rediss://, unix://, …+sentinel://, …+cluster://; None: the embedded one
     pool_size: Annotated[int, msgspec.Meta(ge=1, le=500)] = 8  # PostgreSQL connections per worker; more only wait
     acquire_timeout_seconds: Seconds = 2.0  # how long a request waits for a free connection before 503
     statement_timeout_seconds: Seconds = 5.0  # PostgreSQL ends any statement after this
     connect_timeout_seconds: Seconds = 5.0  # how long a connection attempt may take
     redis_timeout_seconds: Seconds = 0.05  # redis-py waits 5 s, eleven times, if left alone; PostgreSQL answers sooner
+    l1_bytes: Annotated[int, msgspec.Meta(ge=0)] = 67_108_864  # 64 MiB of entries and views per worker; 0: none
+    redis_ttl_seconds: Positive = 86_400  # a day; sweeps out what nobody reads, and has nothing to do with freshness
+    cache_secret: str | None = None  # seals entries in Redis, the same for all nodes; None: a file in the data folder
+    stale_if_error_seconds: Annotated[int, msgspec.Meta(ge=0)] = 300  # longest that what is held outlives PostgreSQL
     min_position_wait_seconds: Seconds = 0.25  # API.md: the longest a read waits for Setpoint-Min-Position
 
     public_url: str | None = None  # where clients reach us, as AuthZEN's metadata names it; None: http://host:port

@@ -10,7 +10,6 @@ from typing import Any, cast
 
 from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
-from redis.asyncio import Redis
 
 from app.access import http as access_http
 from app.access import policy_http
@@ -31,6 +30,7 @@ from app.access.revocation import http as revocation_http
 from app.access.revocation.follower import Follower
 from app.config import Config, read_config
 from app.domain.errors import Malformed, NotFound, SetpointError
+from app.domain.event import Feed
 from app.kit import asgi, openapi
 from app.kit.clock import Clock, Ticks, ticks, utc_now
 from app.kit.database import Database, open_database
@@ -44,9 +44,14 @@ from app.kit.logs import configure_logs
 from app.kit.methods import Methods, answering_options
 from app.kit.problems import MethodNotAllowed, problem_of
 from app.kit.proxies import Proxies
-from app.kit.redis_client import open_redis
+from app.kit.redis_client import RedisClient, open_redis
+from app.log.listener import open_listener
+from app.log.tailer import Changed, Tailer, open_tailer
+from app.operations import cache_http
 from app.operations import http as operations_http
 from app.operations.health import Health, Probe, telling_trouble
+from app.settings.cache.cache import Cache, open_cache
+from app.settings.cache.subjects import CREDENTIALS, subject_of
 from app.settings.decisions.source import StoredAttributes
 from app.settings.definitions import http as definitions_http
 from app.settings.directory import http as directory_http
@@ -68,6 +73,7 @@ HANDLERS = [
     *policy_http.HANDLERS,
     *authzen_http.HANDLERS,
     *operations_http.HANDLERS,
+    *cache_http.HANDLERS,
 ]
 
 
@@ -115,16 +121,19 @@ def create_app(config: Config, *, clock: Clock = utc_now, ticks: Ticks = ticks) 
             async with database.connection() as connection:
                 await require_least_power(connection)
             redis = await _redis(stack, config)
+            cache = await _cache(stack, database, redis, config)
             keeper = PolicyKeeper(gate, config.policies_paths, clock=clock)
             await stack.enter_async_context(keeper.keeping())
-            app.state.registry = Registry(database=database, gate=gate, clock=clock, config=config)
+            app.state.registry = Registry(database=database, gate=gate, clock=clock, config=config, cache=cache)
             app.state.policy_keeper = keeper
             opened = open_credentials(authenticator, database=database, gate=gate, clock=clock, config=config)
             app.state.credentials = await stack.enter_async_context(opened)
+            cache.tailer.on_change(_ringing(app.state.credentials.follower))
             limits.begin(redis)
             await stack.enter_async_context(accesses.writing(database))
             app.state.health = Health(
-                _asked(database, redis) | _telling(keeper, limits, accesses, app.state.credentials.follower),
+                _asked(database, redis, cache.tailer)
+                | _telling(keeper, limits, accesses, app.state.credentials.follower),
                 required=frozenset({"postgresql"}),
                 clock=clock,
             )
@@ -153,15 +162,37 @@ def create_app(config: Config, *, clock: Clock = utc_now, ticks: Ticks = ticks) 
     return edge(counting_strangers(door, log=accesses), hosts=Hosts(config.hosts), proxies=Proxies(config.proxies))
 
 
-async def _redis(stack: AsyncExitStack, config: Config) -> Redis | None:
+def _ringing(follower: Follower) -> Changed:
+    """Have whoever follows credentials look at once when the tailer has seen that some changed."""
+
+    def changed(subjects: set[str] | None) -> None:
+        if subjects is None or CREDENTIALS in subjects:
+            follower.ring()
+
+    return changed
+
+
+async def _redis(stack: AsyncExitStack, config: Config) -> RedisClient | None:
     if config.redis_url is None:
         return None
     return await stack.enter_async_context(open_redis(config.redis_url, config=config))
 
 
-def _asked(database: Database, redis: Redis | None) -> dict[str, Probe]:
+async def _cache(stack: AsyncExitStack, database: Database, redis: RedisClient | None, config: Config) -> Cache:
+    """The cache, and what keeps it true: the tailer of the settings feed, woken by the doorbell."""
+    url = cast(str, config.database_url)
+    listener = await stack.enter_async_context(open_listener(url))
+    following = open_tailer(url, Feed.SETTINGS, subject=subject_of, listener=listener, config=config)
+    tailer = await stack.enter_async_context(following)
+    return await stack.enter_async_context(open_cache(database=database, tailer=tailer, redis=redis, config=config))
+
+
+def _asked(database: Database, redis: RedisClient | None, tailer: Tailer) -> dict[str, Probe]:
     """The parts that are asked how they are."""
-    asked: dict[str, Probe] = {"postgresql": lambda: database.fetchrow("SELECT 1")}
+    asked: dict[str, Probe] = {
+        "postgresql": lambda: database.fetchrow("SELECT 1"),
+        "tailer": tailer.require_fresh,
+    }
     return asked if redis is None else {**asked, "redis": redis.ping}
 
 

@@ -31,6 +31,8 @@ from app.kit.database import Connection
 from app.kit.logs import configure_logs
 from app.kit.migrations import migrate_forwards
 from app.main import create_app
+from app.settings.registry import Registry
+from tests.valkey import Valkey, valkey_process
 from tests.world import START, Api, SteppableClock, settle
 
 T = TypeVar("T")
@@ -148,6 +150,12 @@ def databases(run_path: Path) -> Iterator[Databases]:
 
 
 @pytest.fixture(scope="session")
+def valkey() -> Iterator[Valkey]:
+    """The Valkey of this process. It keeps what it holds from test to test, as one beside a restored database would."""
+    with valkey_process() as server:
+        yield server
+
+
 def valkey_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where the Valkey of this process listens; what is in it stays between tests."""
     path = tmp_path_factory.mktemp("valkey")
@@ -159,10 +167,13 @@ def valkey_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def config(run_path: Path) -> Config:
+def config(run_path: Path, valkey: Valkey) -> Config:
     """How tests run: with limits that are quickly reached."""
     return Config(
         data_dir=str(run_path / "servers"),
+        redis_url=valkey.url,
+        redis_timeout_seconds=0.5,  # on a machine that does much else, 50 ms pass before anybody is to blame
+        write_burst=1_000_000_000,  # counted in Redis, which outlives each test
         min_position_wait_seconds=0.05,
         acquire_timeout_seconds=5.0,
         pool_size=8,
@@ -231,8 +242,9 @@ async def api(
 ) -> AsyncIterator[Api]:
     """The running application, with the world and nothing else in its database."""
     del db
-    async with started(application):
-        yield Api(application, config=msgspec.structs.replace(config, database_url=app_url), clock=clock)
+    async with started(application) as registry:
+        config = msgspec.structs.replace(config, database_url=app_url)
+        yield Api(application, config=config, clock=clock, registry=registry)
 
 
 @pytest.fixture
@@ -246,13 +258,13 @@ async def openapi(api: Api) -> dict[str, Any]:
 async def running(config: Config, *, clock: SteppableClock) -> AsyncIterator[Api]:
     """Another application with a configuration of its own, for the length of a block."""
     application = create_app(config, clock=clock, ticks=clock.ticks)
-    async with started(application):
-        yield Api(application, config=config, clock=clock)
+    async with started(application) as registry:
+        yield Api(application, config=config, clock=clock, registry=registry)
 
 
 @asynccontextmanager
-async def started(application: asgi.App) -> AsyncIterator[None]:
-    """Run the application's lifespan around a block, as a server does: in a task of its own."""
+async def started(application: asgi.App) -> AsyncIterator[Registry]:
+    """Run the application's lifespan around a block, as a server does: in a task of its own. Gives its insides."""
     requests: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     answers: asyncio.Queue[Any] = asyncio.Queue()
     scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": {}}
@@ -261,12 +273,22 @@ async def started(application: asgi.App) -> AsyncIterator[None]:
     answer = await asyncio.wait_for(answers.get(), LIMIT)
     assert answer["type"] == "lifespan.startup.complete", answer
     try:
-        yield
+        yield await _registry_of(application)
     finally:
         await requests.put({"type": "lifespan.shutdown"})
         answer = await asyncio.wait_for(answers.get(), LIMIT)
         await asyncio.wait_for(task, LIMIT)
     assert answer["type"] == "lifespan.shutdown.complete", answer
+
+
+async def _registry_of(application: asgi.App) -> Registry:
+    """The application's insides; a request that has passed through it knows them."""
+    scope: dict[str, Any] = {"type": "http", "method": "GET", "path": "/api/health/live", "query_string": b""}
+    scope |= {"headers": [], "client": None, "scheme": "http", "server": ("setpoint.test", 80), "raw_path": b"/"}
+    said: asyncio.Queue[Any] = asyncio.Queue()
+    await application(scope, asyncio.Queue().get, said.put)
+    registry: Registry = scope["litestar_app"].state.registry
+    return registry
 
 
 def in_a_loop_of_its_own(work: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -12,6 +12,7 @@ from app.config import Config
 from app.domain.access import Principal
 from app.domain.definition import Sensitivity
 from app.kit import asgi
+from app.settings.registry import Registry
 
 START = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 TOKEN_LIFE = timedelta(days=1)
@@ -90,6 +91,7 @@ class SteppableClock:
 class Api:
     """The application as each principal of the world sees it: `api.alice.get(…)` is an httpx client's."""
 
+    registry: Registry  # what no client sees; there once the application runs
     platform: httpx.AsyncClient
     root: httpx.AsyncClient
     admin: httpx.AsyncClient
@@ -104,8 +106,12 @@ class Api:
     nobody: httpx.AsyncClient
     anonymous: httpx.AsyncClient
 
-    def __init__(self, app: asgi.App, *, config: Config, clock: SteppableClock) -> None:
+    def __init__(
+        self, app: asgi.App, *, config: Config, clock: SteppableClock, registry: Registry | None = None
+    ) -> None:
         self.app = app
+        if registry is not None:
+            self.registry = registry
         self.config = config
         self.clock = clock
         for name, principal in PRINCIPALS.items():

@@ -11,6 +11,7 @@ from uuid import UUID
 import uuid_utils.compat
 
 Clock: TypeAlias = Callable[[], datetime]
+Stopwatch: TypeAlias = Callable[[], float]
 Ticks: TypeAlias = Callable[[], int]  # nanoseconds since whenever; for how long, never for when
 
 ticks: Ticks = time.monotonic_ns
@@ -19,6 +20,15 @@ ticks: Ticks = time.monotonic_ns
 def utc_now() -> datetime:
     """The aware UTC time."""
     return datetime.now(UTC)
+
+
+def boot_seconds() -> float:
+    """
+    Seconds since this machine started, for ages. They pass while it sleeps or this process is stopped.
+
+    CLOCK_MONOTONIC stands still while a virtual machine is suspended: what is old would still look young after it.
+    """
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def new_id() -> UUID:

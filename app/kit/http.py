@@ -183,9 +183,25 @@ def view(request: ApiRequest, body: bytes, *, position: Position) -> Response[by
     return tagged(request, body, tag=view_tag(body, salt=principal_salt(request.user)), position=position)
 
 
-def tagged(request: ApiRequest, body: bytes, *, tag: str, position: Position) -> Response[bytes]:
-    """An answer with its tag and position; 304 when a GET asks for what the caller already has."""
+def tagged(
+    request: ApiRequest,
+    body: bytes,
+    *,
+    tag: str,
+    position: Position,
+    stale_seconds: int | None = None,
+    timing: str | None = None,
+) -> Response[bytes]:
+    """
+    An answer with its tag and position; 304 when a GET asks for what the caller already has.
+
+    With `stale_seconds` it says for how long nobody has known whether it still holds.
+    """
     headers = {**CACHING, "etag": tag, "setpoint-position": str(position)}
+    if timing is not None:
+        headers["server-timing"] = timing
+    if stale_seconds is not None:
+        headers["setpoint-stale"] = str(stale_seconds)
     if request.method == "GET" and matches_none(request.if_none_match(), tag):
         return Response(b"", status_code=304, headers=headers)
     return Response(body, status_code=200, headers=headers, media_type=JSON)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from app.domain.errors import PositionNotReached
 from app.domain.position import Position
-from app.kit.database import Connection, Database
+from app.kit.database import Connection
 from app.log.append import SETTINGS_POSITION
-
-STEP_SECONDS = 0.025  # how often a read that is too early looks again
+from app.log.tailer import Tailer
 
 _HEAD = f"SELECT {SETTINGS_POSITION} AS position"
 
@@ -19,21 +16,18 @@ async def current_position(connection: Connection) -> Position:
     return Position(await connection.fetchval(_HEAD))
 
 
-async def reached(minimum: Position, *, database: Database, wait_seconds: float) -> None:
+async def reached(minimum: Position, *, tailer: Tailer, wait_seconds: float) -> None:
     """
-    Wait until the registry has reached a position.
+    Wait until the registry has reached a position, and this worker knows of it.
 
-    What is read from PostgreSQL afterwards is of that position or a later one, and so is the news that something is
-    not there; whoever answers from a copy has to compare the copy's own position.
+    What is read afterwards, from PostgreSQL or from a copy that holds at the tailer's head, is of that position or a
+    later one, and so is the news that something is not there.
 
-    Raises PositionNotReached after the wait: an answer from before it would be worse than none. Cost: nothing for
-    position 0, else a round trip.
+    Raises PositionNotReached after the wait: an answer from before it would be worse than none. Cost: nothing for a
+    position that is known.
     """
-    if minimum == 0:
+    if minimum <= tailer.head or await tailer.reach(minimum, within_seconds=wait_seconds):
         return
-    waited = 0.0
-    while (here := (await database.fetchrow(_HEAD))["position"]) < minimum:
-        if waited >= wait_seconds:
-            raise PositionNotReached(f"The registry stands at position {here}, before {minimum}.")
-        await asyncio.sleep(STEP_SECONDS)
-        waited += STEP_SECONDS
+    await tailer.look()  # the last word is PostgreSQL's
+    if tailer.head < minimum:
+        raise PositionNotReached(f"The registry stands at position {tailer.head}, before {minimum}.")

@@ -31,6 +31,7 @@ KNOWS_LITESTAR = {
     "app/access/http.py",
     "app/access/policy_http.py",
     "app/operations/http.py",
+    "app/operations/cache_http.py",
     "app/settings/directory/http.py",
     "app/settings/definitions/http.py",
     "app/settings/values/http.py",

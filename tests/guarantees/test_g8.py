@@ -205,6 +205,8 @@ NOTHING_TO_SEE = {
     "healthLive": "says how the node is",
     "healthReady": "says how the node is",
     "verifyCredential": "says who the caller is",
+    "cacheStats": "counts what was read, of no tenant's things",
+    "cacheReport": "counts what was read, of no tenant's things",
     "getPolicy": "says by which rules it is decided, of no tenant's things",
     "authzenConfiguration": "says where the decision point is",
 }

@@ -18,9 +18,9 @@ from app.access.api_keys import store as key_store
 from app.access.revocation import store as revocation_store
 from app.kit.migrations import MigrationFailed, known_ids, migrate_backwards, migrate_forwards
 from app.log.append import _APPEND
+from app.settings.cache import store as cache_store
 from app.settings.definitions import store as definitions_store
 from app.settings.directory import store as directory_store
-from app.settings.effective import store as effective_store
 from app.settings.values import store as values_store
 from tests.fixtures import Databases, in_a_loop_of_its_own
 
@@ -187,7 +187,7 @@ def test_the_event_table_has_the_columns_that_are_appended(database_url: str) ->
 
 def statements() -> dict[str, str]:
     """Every SELECT of the stores that a request may send, by its name."""
-    stores = (definitions_store, directory_store, effective_store, values_store, key_store, revocation_store)
+    stores = (definitions_store, directory_store, cache_store, values_store, key_store, revocation_store)
     return {
         f"{store.__name__}.{name}": value
         for store in stores

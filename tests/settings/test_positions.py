@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 
+import msgspec
 import pytest
 
+from tests.fixtures import running
 from tests.world import CREATE, DE_CONTEXT, Api, make, match, place, pointers, position, problem
 
 pytestmark = pytest.mark.anyio
@@ -102,14 +104,16 @@ async def test_no_read_is_answered_from_before_the_named_position(api: Api, path
 
 async def test_a_read_waits_for_a_position_that_is_about_to_come(api: Api) -> None:
     here = position(await api.admin.get("/api/settings/effective"))
-    reading = asyncio.create_task(
-        api.alice.get("/api/settings/effective", headers={"Setpoint-Min-Position": str(here + 1)})
-    )
-    await asyncio.sleep(0)  # the read is on its way before the write begins
+    patient = msgspec.structs.replace(api.config, min_position_wait_seconds=10.0)
+    async with running(patient, clock=api.clock) as other:
+        reading = asyncio.create_task(
+            other.alice.get("/api/settings/effective", headers={"Setpoint-Min-Position": str(here + 1)})
+        )
+        await asyncio.sleep(0)  # the read is on its way before the write begins
 
-    await make(api.admin, "ui.theme", "dark")
+        await make(api.admin, "ui.theme", "dark")
 
-    response = await reading
+        response = await reading
     assert response.status_code == 200
     assert response.json()["values"]["ui.theme"] == "dark"
 

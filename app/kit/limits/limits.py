@@ -18,8 +18,6 @@ from collections import Counter
 from collections.abc import Hashable
 from typing import TypeAlias
 
-from redis.asyncio import Redis
-
 from app.config import Config
 from app.domain.access import Principal
 from app.kit.clock import Ticks
@@ -28,6 +26,7 @@ from app.kit.limits.rate import Rate, whole_seconds
 from app.kit.limits.shared import SharedBuckets
 from app.kit.problems import RateLimited
 from app.kit.proxies import sender_of
+from app.kit.redis_client import RedisClient
 
 Fields: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
@@ -53,7 +52,7 @@ class Limits:
         self.refused: Counter[str] = Counter()
         self.unshared = 0
 
-    def begin(self, redis: Redis | None) -> None:
+    def begin(self, redis: RedisClient | None) -> None:
         """Begin with full buckets, and share writes through this Redis."""
         for buckets in (self._reads, self._writes, self._failures):
             if buckets is not None:

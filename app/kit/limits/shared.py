@@ -15,12 +15,12 @@ from collections.abc import Hashable
 from typing import cast
 
 import msgspec
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.kit.clock import Ticks
 from app.kit.limits.rate import SECOND, Rate
 from app.kit.logs import get_logger
+from app.kit.redis_client import RedisClient
 
 PREFIX = "setpoint:limit:1:"  # 1 is the version of what is kept under it
 PAUSE = SECOND  # nanoseconds; how long Redis is left alone after it did not answer
@@ -51,7 +51,7 @@ class SharedBuckets:
     `failures` counts the calls that it did not answer; `last_error` is what came of the last one, None when it did.
     """
 
-    def __init__(self, redis: Redis, rate: Rate, *, ticks: Ticks, timeout_seconds: float) -> None:
+    def __init__(self, redis: RedisClient, rate: Rate, *, ticks: Ticks, timeout_seconds: float) -> None:
         self._rate = rate
         self._ticks = ticks
         self._timeout = timeout_seconds

@@ -75,7 +75,7 @@ async def put_definition(
     author = caller.author(registry.clock)
 
     async def work() -> PutOutcome:
-        async with registry.database.transaction(caller.reach) as tx:
+        async with registry.change(caller) as tx:
             current = await store.lock(tx, draft.key)
             _require_write(draft, current, caller=caller, registry=registry)
             tag = None if current is None else change_tag(current.position)
@@ -103,7 +103,7 @@ async def delete_definition(key: str, *, preconditions: Preconditions, caller: C
     if not is_key(key):
         raise NotFound
     author = caller.author(registry.clock)
-    async with registry.database.transaction(caller.reach) as tx:
+    async with registry.change(caller) as tx:
         current = await store.lock(tx, key)
         if current is None:
             raise NotFound

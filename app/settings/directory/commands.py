@@ -39,7 +39,7 @@ async def put_tenant(
     author = caller.author(registry.clock)
 
     async def work() -> tuple[Tenant, bool]:
-        async with registry.database.transaction(caller.reach) as tx:
+        async with registry.change(caller) as tx:
             current = await store.lock_tenant(tx, tenant_id)
             _check_put(preconditions, current)
             version = 1 if current is None else current.version + 1
@@ -60,7 +60,7 @@ async def delete_tenant(
     """Remove a tenant that has neither values, directory entries nor API keys any more."""
     registry.gate.require(caller, Action.WRITE, TenantResource(tenant=require_tenant_id(tenant_id)))
     author = caller.author(registry.clock)
-    async with registry.database.transaction(caller.reach) as tx:
+    async with registry.change(caller) as tx:
         current = await store.lock_tenant(tx, tenant_id)
         if current is None:
             raise NotFound
@@ -92,7 +92,7 @@ async def put_entry(
     author = caller.author(registry.clock)
 
     async def work() -> tuple[ScopeEntry, bool]:
-        async with registry.database.transaction(caller.reach) as tx:
+        async with registry.change(caller) as tx:
             if not await store.lock_tenants(tx, [scope.tenant or ""]):
                 raise NotFound
             current = await store.lock_entry(tx, scope)
@@ -116,7 +116,7 @@ async def put_entry(
 async def delete_entry(scope: Scope, *, preconditions: Preconditions, caller: Caller, registry: Registry) -> Position:
     """Forget what is known of a scope. Values set there stay."""
     author = caller.author(registry.clock)
-    async with registry.database.transaction(caller.reach) as tx:
+    async with registry.change(caller) as tx:
         current = await store.lock_entry(tx, scope)
         facts = ScopeFacts() if current is None else current.facts
         registry.gate.require(caller, Action.WRITE, resource_of(scope, facts))

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
 from litestar import Response
 
-from app.access.caller import caller_of
-from app.domain.definition import require_key
+from app.access.caller import Caller, caller_of
+from app.domain.definition import Sensitivity, require_key
 from app.domain.errors import Malformed, Violation
-from app.domain.resolution import State, Step
+from app.domain.resolution import EffectiveValue, State, Step
 from app.domain.scope import Chain, Context, Scope, chain_of
 from app.domain.tag import view_tag
-from app.kit.http import ApiRequest, Operation, api, encode, principal_salt, tagged, view
+from app.kit.http import ApiRequest, Operation, api, encode, principal_salt, tagged
 from app.kit.paging import Prefix
 from app.kit.query import pointing_into_query
+from app.settings.cache.cache import Moment
 from app.settings.effective import queries
-from app.settings.effective.queries import Effective, Explained
-from app.settings.effective.store import Selection
-from app.settings.http import MIN_POSITION, reach_position, registry_of
+from app.settings.effective.queries import Explained, Selection
+from app.settings.http import MIN_POSITION, TIMING, reach_position, registry_of, timing_of
 from app.settings.values.views import Key
 
 _TAG = "Effective values"
@@ -87,21 +88,27 @@ class EffectiveSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel
         query=ResolveQuery,
         answer=EffectiveSetting,
         errors=(404, 412),
-        headers=(MIN_POSITION,),
+        headers=(MIN_POSITION, TIMING),
         conditional=True,
     ),
 )
 async def resolve_setting(request: ApiRequest, key: str, params: ResolveQuery) -> Response[bytes]:
     """`explain=true` adds the chain: folding the values of its won and merged links gives the value, byte for byte."""
-    chain = _chain(request, params)
+    registry, caller, chain = registry_of(request), caller_of(request), _chain(request, params)
     await reach_position(request)
-    found = await queries.effective_value(
-        chain, key, explained=params.explain, caller=caller_of(request), registry=registry_of(request)
-    )
-    # The tag stands in the body too, so it is made of the body without it: same content, same tag.
-    bare = _effective_setting(found)
-    tag = view_tag(encode(bare), salt=principal_salt(request.user))
-    return tagged(request, encode(msgspec.structs.replace(bare, etag=tag)), tag=tag, position=found.position)
+    moment = await queries.admitted(chain, caller=caller, registry=registry)
+    defined = queries.defined_key(key, moment, caller=caller, registry=registry)
+    salt = principal_salt(request.user)
+    if params.explain:  # what it shows depends on what the caller may read: it is made for each
+        explained = queries.explained_value(defined, moment, caller=caller, registry=registry)
+        body, tag = _tagged_setting(explained, salt=salt)
+        return _answer(request, moment, body, tag, caller=caller)
+
+    def build() -> tuple[bytes, str]:
+        return _tagged_setting(Explained(effective=queries.effective_value(defined, moment)), salt=salt)
+
+    view = registry.hot.view(("resolve", chain, key, salt), moment, build)
+    return _answer(request, moment, view.body, view.tag, caller=caller)
 
 
 @api(
@@ -114,19 +121,29 @@ async def resolve_setting(request: ApiRequest, key: str, params: ResolveQuery) -
         query=EffectiveQuery,
         answer=EffectiveSettings,
         errors=(404, 412),
-        headers=(MIN_POSITION,),
+        headers=(MIN_POSITION, TIMING),
         conditional=True,
     ),
 )
 async def effective_settings(request: ApiRequest, params: EffectiveQuery) -> Response[bytes]:
     """All readable keys in order. `explain=true` adds where each value came from."""
-    registry = registry_of(request)
-    chain = _chain(request, params)
+    registry, caller, chain = registry_of(request), caller_of(request), _chain(request, params)
     selection = _selection(params, max_keys=registry.config.max_bulk_keys)
     await reach_position(request)
-    found = await queries.effective_values(chain, selection, caller=caller_of(request), registry=registry)
-    body = encode(_effective_settings(found, explain=params.explain))
-    return view(request, body, position=found.position)
+    moment = await queries.admitted(chain, caller=caller, registry=registry)
+    defined = queries.selected(selection, moment)
+    clearance = queries.clearance(defined, moment, caller=caller, registry=registry)
+    if Sensitivity.SECRET in clearance:
+        queries.note_shown(defined, moment, caller=caller)
+    salt = principal_salt(request.user)
+
+    def build() -> tuple[bytes, str]:
+        values = [queries.effective_value(one, moment) for one in defined if one.sensitivity in clearance]
+        body = encode(_effective_settings(values, explain=params.explain))
+        return body, view_tag(body, salt=salt)
+
+    view = registry.hot.view(("effective", chain, selection, clearance, params.explain, salt), moment, build)
+    return _answer(request, moment, view.body, view.tag, caller=caller)
 
 
 HANDLERS = [resolve_setting, effective_settings]
@@ -152,24 +169,36 @@ def _bad_keys(detail: str) -> Malformed:
     return Malformed(detail, errors=[Violation(pointer="/query/keys", code="keys", detail=detail)])
 
 
-def _effective_setting(found: Explained) -> EffectiveSetting:
+def _answer(request: ApiRequest, moment: Moment, body: bytes, tag: str, *, caller: Caller) -> Response[bytes]:
+    timing = timing_of(request, moment, caller=caller, registry=registry_of(request))
+    return tagged(request, body, tag=tag, position=moment.position, stale_seconds=moment.stale_seconds, timing=timing)
+
+
+def _tagged_setting(found: Explained, *, salt: str) -> tuple[bytes, str]:
+    """The tag stands in the body too, so it is made of the body without it: same content, same tag."""
     origin = found.effective.origin
-    return EffectiveSetting(
+    bare = EffectiveSetting(
         key=found.effective.key,
         value=msgspec.Raw(found.effective.value),
         scope=_level_of(origin),
         scope_id=_scope_id_of(origin),
         chain=tuple(_link(step) for step in found.steps) if found.steps else msgspec.UNSET,
     )
+    tag = view_tag(encode(bare), salt=salt)
+    return encode(msgspec.structs.replace(bare, etag=tag)), tag
 
 
-def _effective_settings(found: Effective, *, explain: bool) -> EffectiveSettings:
+def _effective_settings(values: Sequence[EffectiveValue], *, explain: bool) -> EffectiveSettings:
     origins: Any = msgspec.UNSET
     if explain:
         origins = {
-            one.key: OriginView(scope=_level_of(one.origin), scope_id=_scope_id_of(one.origin)) for one in found.values
+            one.key: OriginView(scope=_level_of(one.origin), scope_id=_scope_id_of(one.origin)) for one in values
         }
-    return EffectiveSettings(values={one.key: msgspec.Raw(one.value) for one in found.values}, origins=origins)
+    return EffectiveSettings(values={one.key: msgspec.Raw(one.value) for one in values}, origins=origins)
+
+
+def _origin_view(origin: Scope | None) -> OriginView:
+    return OriginView(scope=_level_of(origin), scope_id=_scope_id_of(origin))
 
 
 def _link(step: Step) -> ChainLink:

@@ -106,7 +106,7 @@ async def apply_alone(change: Change, *, caller: Caller, registry: Registry) -> 
     """Carry out one change in a transaction of its own."""
 
     async def work() -> Done:
-        async with registry.database.transaction(caller.reach) as tx:
+        async with registry.change(caller) as tx:
             [done] = await apply(tx, [change], caller=caller, registry=registry)
         return done
 

@@ -96,7 +96,7 @@ async def apply_batch(
     _require_distinct(batch.changes)
 
     async def work() -> Outcome:
-        async with registry.database.transaction(caller.reach) as tx:
+        async with registry.change(caller) as tx:
             return await _apply_batch(tx, batch, render=render, caller=caller, registry=registry)
 
     try:

@@ -10,12 +10,13 @@ from app.access.caller import Caller
 from app.access.compiler.sql import SqlCondition
 from app.access.gate import NO_ROWS
 from app.domain.access import UNKNOWN, Action, ScopeFacts, SettingResource, facts_of, setting_at
-from app.domain.definition import Sensitivity, is_key
+from app.domain.definition import Sensitivity
 from app.domain.errors import NotFound
 from app.domain.position import Position
 from app.domain.scope import Scope
 from app.domain.value import SettingValue
 from app.kit.paging import Page, after_cursor, bad_cursor, page_of
+from app.settings.cache.cache import Moment
 from app.settings.definitions import store as definitions
 from app.settings.directory import store as directory
 from app.settings.registry import Registry
@@ -25,13 +26,16 @@ from app.settings.values.store import Found, Version
 _LATEST = 2**31 - 1  # before this version: all of them
 
 
-async def value_at(scope: Scope, key: str, *, caller: Caller, registry: Registry) -> Found:
-    """The value set for a key at a scope. Raises NotFound when there is none, or none to be seen."""
-    if not is_key(key):
+async def value_at(scope: Scope, key: str, *, caller: Caller, registry: Registry) -> tuple[Moment, SettingValue]:
+    """The value set for a key at a scope, and when. Raises NotFound when there is none, or none to be seen."""
+    moment = await registry.hot.moment((scope,), reach=caller.reach)
+    [entry] = moment.entries
+    value, defined = entry.values.get(key), moment.definitions.by_key.get(key)
+    if value is None or defined is None:
         raise NotFound
-    async with registry.database.connection() as connection:
-        found = await store.at(connection, scope, key, reach=caller.reach)
-    return _readable(found, caller=caller, registry=registry)
+    registry.gate.require(caller, Action.READ, entry.resource(defined.sensitivity))
+    caller.note_shown(scope, key, defined.sensitivity, action=Action.READ)
+    return moment, value
 
 
 async def value_by_id(setting_id: UUID, *, caller: Caller, registry: Registry) -> Found:

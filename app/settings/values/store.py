@@ -62,8 +62,6 @@ VISIBLE_FROM = 5
 # Functions of the database, which set the reach and read in one round trip (migrations/…_row_level_security.py).
 # Index: setting_value_pkey.
 _BY_ID = "SELECT * FROM setting_by_id($1, $2)"
-# Index: setting_value_by_scope.
-_AT = "SELECT * FROM setting_at($1, $2, $3)"
 # Index: setting_value_by_scope; a prefix is a range of keys, never a pattern.
 _PAGE = f"""
 SELECT {SETTINGS_POSITION} AS feed_position, ARRAY(
@@ -107,11 +105,6 @@ SELECT {SETTINGS_POSITION} AS feed_position, ARRAY(
 async def by_id(connection: Connection, setting_id: UUID, *, reach: Reach) -> Found | None:
     """The value with this id."""
     return _found(await connection.fetchrow(_BY_ID, reach, setting_id))
-
-
-async def at(connection: Connection, scope: Scope, key: str, *, reach: Reach) -> Found | None:
-    """The value set for a key at a scope."""
-    return _found(await connection.fetchrow(_AT, reach, scope.path, key))
 
 
 async def page(
