@@ -19,6 +19,7 @@ import msgspec
 import pytest
 import yaml
 
+from app.access.compiler.sql import SqlCondition
 from app.access.gate import Gate
 from app.access.policy import PolicyError
 from app.domain.access import Reach
@@ -301,6 +302,7 @@ async def test_a42_with_one_connection_and_no_other_lock_no_row_of_another_is_se
     monkeypatch.setattr(Gate, "allows", lambda *_: True)
     monkeypatch.setattr(Gate, "require", lambda *_: None)
     monkeypatch.setattr(Gate, "require_visible", lambda *_: None)
+    monkeypatch.setattr(Gate, "condition", lambda *_, **__: SqlCondition(text="TRUE"))
     monkeypatch.setattr(ApiRequest, "tenant_of", lambda it, named: it.user.tenant if named is None else named)
     chosen = random.Random(42)
     async with running(msgspec.structs.replace(api.config, pool_size=1), clock=api.clock) as other:

@@ -424,6 +424,7 @@ def take_the_gate_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Gate, "condition", lambda *_, **__: SqlCondition(text="TRUE"))
     monkeypatch.setattr(Gate, "require", lambda *_: None)
     monkeypatch.setattr(Gate, "require_visible", lambda *_: None)
+    monkeypatch.setattr(Gate, "condition", lambda *_, **__: SqlCondition(text="TRUE"))
 
 
 def take_the_edge_away(monkeypatch: pytest.MonkeyPatch) -> None:
