@@ -66,10 +66,7 @@ _HEADERS_IN: dict[str, tuple[str, dict[str, Any]]] = {
         "Why you reach into another territory, if your role may; the audit keeps it.",
         {"type": "string", "minLength": 1, "maxLength": 500, "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"},
     ),
-    "Setpoint-Server-Timing": (
-        "1 asks for a Server-Timing header that says which tier answered; heeded for operators only.",
-        {"type": "string"},
-    ),
+    "Setpoint-Server-Timing": ("1 tells operators, in Server-Timing, which tier answered.", _TEXT),
     "Setpoint-Min-Position": (
         "Answer from this position or a later one, or not at all.",
         {"type": "integer", "minimum": 0, "maximum": 10**18 - 1},

@@ -113,6 +113,8 @@ def test_who_is_told_to_wait_is_told_how_long_and_writes_tell_what_is_left() -> 
 
 def test_every_read_of_the_registry_takes_a_position_and_a_tag() -> None:
     for name, (method, path, operation) in OPERATIONS.items():
+        if path == "/api/settings/stats/cache":
+            continue  # about this node, not of the registry
         if method == "get" and path.startswith(("/api/settings", "/api/definitions", "/api/scopes", "/api/tenants")):
             headers = {one["name"] for one in operation["parameters"] if one["in"] == "header"}
             assert {"Setpoint-Min-Position", "If-None-Match"} <= headers, name
