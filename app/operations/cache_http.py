@@ -108,8 +108,9 @@ class CacheReport(CacheStats, frozen=True, kw_only=True, rename="camel"):
     Operation(id="cacheStats", tag="Operations", summary="How often the cache helps", answer=CacheStats, errors=(404,)),
 )
 async def cache_stats(request: ApiRequest) -> Response[bytes]:
-    """Of the worker that answers; every worker counts for itself."""
-    return Response(encode(_stats(_cache(request))), media_type=JSON, headers=_NO_STORE)
+    """Of the worker that answers; every worker counts for itself. Sums over all tenants, that name none."""
+    cache = _cache(request, of_tenant=request.user.tenant or "")
+    return Response(encode(_stats(cache)), media_type=JSON, headers=_NO_STORE)
 
 
 @api(
@@ -121,7 +122,7 @@ async def cache_stats(request: ApiRequest) -> Response[bytes]:
 )
 async def cache_report(request: ApiRequest) -> Response[bytes]:
     """Of the worker that answers; every worker counts for itself."""
-    cache = _cache(request)
+    cache = _cache(request, of_tenant="")
     counters = cache.counters
     report = CacheReport(
         **{name: getattr(_stats(cache), name) for name in CacheStats.__struct_fields__},
@@ -141,10 +142,10 @@ async def cache_report(request: ApiRequest) -> Response[bytes]:
 HANDLERS = [cache_stats, cache_report]
 
 
-def _cache(request: ApiRequest) -> Cache:
-    """The cache, for those who may see how the service is doing. Raises NotFound."""
+def _cache(request: ApiRequest, *, of_tenant: str) -> Cache:
+    """The cache, for those who may see how the service is doing for a tenant, or all. Raises NotFound."""
     registry = cast(Registry, request.app.state.registry)
-    registry.gate.require(caller_of(request), Action.READ, OperationsResource(tenant=""))
+    registry.gate.require(caller_of(request), Action.READ, OperationsResource(tenant=of_tenant))
     return registry.hot
 
 

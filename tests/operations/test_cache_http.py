@@ -84,6 +84,9 @@ async def test_the_summary_is_a_part_of_the_report(api: Api) -> None:
 
     summary = (await api.platform.get("/api/settings/stats/cache")).json()
 
+    for who in ("admin", "auditor", "globex"):  # sums, that name no tenant
+        assert (await getattr(api, who).get("/api/settings/stats/cache")).status_code == 200
+        problem(await getattr(api, who).get("/api/operations/cache"), 404)
     assert set(summary) == {"hitRate", "availability", "avgResponseTimeMs", "tiers"}
     assert set(summary["tiers"]) == {"views", "l1", "l2", "postgresql"}
 
