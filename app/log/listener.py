@@ -27,6 +27,7 @@ ANSWER_SECONDS = 1.0  # how long connecting, and the answer to one, may take; th
 FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS = 0.05, 2.0  # between attempts to connect; the poll bridges the gap
 
 _log = get_logger()
+_spread = random.Random()  # noqa: S311 - keeps workers from coming all at once, and hides nothing
 
 
 class Listener:
@@ -57,7 +58,7 @@ class Listener:
             if self.connects > before:
                 backoff = FIRST_BACKOFF_SECONDS
                 continue  # it did work: at once once more
-            await asyncio.sleep(backoff * random.uniform(0.5, 1.0))  # noqa: S311 - spreads the workers, hides nothing
+            await asyncio.sleep(backoff * _spread.uniform(0.5, 1.0))
             backoff = min(2 * backoff, LAST_BACKOFF_SECONDS)
 
     async def _listen(self) -> None:
