@@ -55,6 +55,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     l1_bytes: Annotated[int, msgspec.Meta(ge=0)] = 67_108_864  # 64 MiB of entries and views per worker; 0: none
     redis_ttl_seconds: Positive = 86_400  # a day; sweeps out what nobody reads, and has nothing to do with freshness
     cache_secret: str | None = None  # seals entries in Redis, the same for all nodes; None: a file in the data folder
+    fast_lane: Literal["on", "off"] = "on"  # off: every read takes the ordinary way, as when one of them is in doubt
     stale_if_error_seconds: Annotated[int, msgspec.Meta(ge=0)] = 300  # longest that what is held outlives PostgreSQL
     min_position_wait_seconds: Seconds = 0.25  # API.md: the longest a read waits for Setpoint-Min-Position
 

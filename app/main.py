@@ -31,6 +31,7 @@ from app.access.revocation.follower import Follower
 from app.config import Config, read_config
 from app.domain.errors import Malformed, NotFound, SetpointError
 from app.domain.event import Feed
+from app.fast_lane.lane import FastLane
 from app.kit import asgi, openapi
 from app.kit.clock import Clock, Ticks, ticks, utc_now
 from app.kit.database import Database, open_database
@@ -138,6 +139,8 @@ def create_app(config: Config, *, clock: Clock = utc_now, ticks: Ticks = ticks) 
                 clock=clock,
             )
             app.state.decision_point = DecisionPoint(gate=gate, source=StoredAttributes(database))
+            app.state.fast_lane.open(app.state.registry)
+            stack.callback(app.state.fast_lane.close)
             yield
 
     handlers = [*HANDLERS, openapi.handler(HANDLERS, config=config)]
@@ -159,7 +162,12 @@ def create_app(config: Config, *, clock: Clock = utc_now, ticks: Ticks = ticks) 
     heard = noting_accesses(routed, log=accesses)
     counted = limited(heard, limits=limits, reading=reading_posts(HANDLERS))
     door = authenticated(counted, authenticator=authenticator, limits=limits, clock=clock)
-    return edge(counting_strangers(door, log=accesses), hosts=Hosts(config.hosts), proxies=Proxies(config.proxies))
+    hosts, proxies = Hosts(config.hosts), Proxies(config.proxies)
+    whole = edge(counting_strangers(door, log=accesses), hosts=hosts, proxies=proxies)
+    lane = app.state.fast_lane = FastLane(
+        whole, authenticator=authenticator, gate=gate, limits=limits, hosts=hosts, proxies=proxies, clock=clock
+    )
+    return whole if config.fast_lane == "off" else lane
 
 
 def _ringing(follower: Follower) -> Changed:

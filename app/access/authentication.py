@@ -124,6 +124,26 @@ class Authenticator:
             self._usage.latest[verified.api_key] = now
         return verified.identity
 
+    def known(self, credential: bytes, *, now: float) -> Identity | None:
+        """
+        Whom a credential vouches for if that is remembered and nothing about it is to be looked at again, else None.
+
+        Asking changes nothing but when the credential was used last: whoever gets None asks `remembered`.
+        `now` is in seconds since the epoch. Cost: a microsecond, most of it the digest.
+        """
+        standing = self.standing
+        digest = hashlib.sha256(credential).digest()
+        verified = self._verified.get(digest)
+        if verified is None or verified.seen != standing.version or standing.closed or verified.until <= now:
+            return None
+        issuer = verified.issuer
+        if (issuer is not None and issuer.key(verified.key_id) is not verified.key) or not credential.isascii():
+            return None
+        self._verified.move_to_end(digest)
+        if verified.api_key is not None and self._usage is not None:
+            self._usage.latest[verified.api_key] = now
+        return verified.identity
+
     async def identify_anew(self, credential: str) -> Identity:
         """Whom a credential vouches for that is not remembered. Raises Unauthenticated, whatever is wrong with it."""
         if is_meant_as_key(credential):

@@ -72,17 +72,17 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 def caller_of(request: ApiRequest) -> Caller:
     """Who sent the request. Raises Malformed for a reason to override that is none."""
     state = request.scope["state"]
-    came_at = cast(datetime, state["came_at"])
+    minute = int(cast(datetime, state["came_at"]).timestamp() // 60)
     return Caller(
         principal=request.user,
         request_id=state["request_id"],
-        circumstances=_circumstances(int(came_at.timestamp() // 60), _override_reason(cast(asgi.Scope, request.scope))),
+        circumstances=circumstances_in(minute, _override_reason(cast(asgi.Scope, request.scope))),
         accesses=state.setdefault("accesses", []),
     )
 
 
 @functools.lru_cache(maxsize=64)
-def _circumstances(minute: int, override_reason: str | None) -> Circumstances:
+def circumstances_in(minute: int, override_reason: str | None = None) -> Circumstances:
     """Policies see nothing finer than minutes, so what holds in one is made once."""
     return circumstances_at(datetime.fromtimestamp(minute * 60, UTC), override_reason=override_reason)
 

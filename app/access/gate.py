@@ -8,7 +8,7 @@ grant that only the caller's reason to override made, are noted for the audit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -52,6 +52,19 @@ class Gate:
             return self.policy.allows(principal, action, resource, circumstances) is True
         except Exception as error:  # noqa: BLE001 - whatever went wrong, nothing has been granted
             self._failed(action, type(resource), error)
+            return False
+
+    def decides_all(
+        self, principal: Principal, action: Action, resources: Sequence[Resource], circumstances: Circumstances
+    ) -> bool:
+        """
+        Whether `decides` would say yes of each of these, one at least and all of one class.
+
+        Never raises, and counts nothing: what cannot be decided is a no, and whoever cares why asks by `decides`.
+        """
+        try:
+            return self.policy.allows_all(principal, action, resources, circumstances) is True
+        except Exception:  # noqa: BLE001 - whatever went wrong, nothing has been granted
             return False
 
     def condition(

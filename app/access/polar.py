@@ -185,7 +185,14 @@ def _rule(vm: Interpreter, rule: str, action: str, about: ResourceType) -> Compi
     wrong = differences(asked, compiled=predicate.decide, vm=holds)
     if wrong:
         raise CannotCompile(f"{rule} {action}: Oso and the compiled rule differ on {wrong[0]!r}")
-    return Compiled(alternatives=alternatives, tree=tree, decide=predicate.decide, source=predicate.source)
+    return Compiled(
+        alternatives=alternatives,
+        tree=tree,
+        decide=predicate.decide,
+        everywhere=predicate.everywhere,
+        nowhere=predicate.nowhere,
+        source=predicate.source,
+    )
 
 
 def _alternatives(oso: Oso, rule: str, action: str, about: ResourceType) -> frozenset[Conjunction]:

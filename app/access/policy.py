@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from app.access.compiler.conditions import Conjunction, Plain
 from app.access.compiler.factor import Tree
-from app.access.compiler.predicate import Decide
+from app.access.compiler.predicate import Decide, DecideAll
 from app.access.compiler.sql import NOTHING, Asked, SqlCondition, sql_condition
 from app.domain.access import Circumstances, Principal
 
@@ -32,6 +32,8 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     alternatives: frozenset[Conjunction]  # the ways in which it holds
     tree: Tree  # the same, factored
     decide: Decide  # the same as a function
+    everywhere: DecideAll  # whether it holds for each of some resources
+    nowhere: DecideAll  # whether it holds for none of them
     source: str  # of the function
 
 
@@ -58,6 +60,19 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         if rule.forbid is not None and rule.forbid.decide(principal, resource, circumstances) is not False:
             return False
         return rule.allow.decide(principal, resource, circumstances) is True
+
+    def allows_all(
+        self, principal: Principal, action: str, resources: Sequence[Any], circumstances: Circumstances
+    ) -> bool:
+        """
+        Whether it lets the principal do this with each of these, one at least and all of one class.
+
+        Raises when asked about what it does not know.
+        """
+        rule = self.rules[action, type(resources[0])]
+        if rule.forbid is not None and rule.forbid.nowhere(principal, resources, circumstances) is not True:
+            return False
+        return rule.allow.everywhere(principal, resources, circumstances) is True
 
     def condition(
         self,

@@ -80,9 +80,8 @@ class ApiRequest(Request[Principal, None, Any]):
         asked, and by nothing that a policy file could get wrong. Every handler that takes a tenantId asks this
         (tests/guarantees/test_g8.py finds those that do not). Raises NotFound.
         """
-        own = self.user.tenant
-        if named is None or named == own or "platform_admin" in self.user.roles:
-            return own if named is None else named
+        if may_name(self.user, named):
+            return self.user.tenant if named is None else named
         refused = Access(outcome="denied", action=self.method, resource=f"tenant/{named}", tenant=named)
         self.scope["state"].setdefault("accesses", []).append(refused)
         raise NotFound
@@ -246,6 +245,11 @@ def encode(content: object) -> bytes:
 
 
 _encoder = msgspec.json.Encoder()
+
+
+def may_name(principal: Principal, tenant: str | None) -> bool:
+    """Whether a request of this principal may be about this tenant; None is whichever is its own."""
+    return tenant is None or tenant == principal.tenant or "platform_admin" in principal.roles
 
 
 def principal_salt(principal: Principal) -> str:
