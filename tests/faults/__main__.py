@@ -14,6 +14,8 @@ import uvloop
 from tests.faults.run import Plan, Report, run
 from tests.faults.servers import NODE, servers
 
+LOG_CHARACTERS = 20_000  # of each node, shown when something is wrong
+
 
 def main() -> int:
     """Run, tell, and say by the exit code whether all promises were kept."""
@@ -32,6 +34,10 @@ def main() -> int:
     try:
         with servers(nodes=plan.nodes, module=plan.module) as running:
             report: Report = uvloop.run(run(plan, running))
+            if report.verdict.violations:  # the folder is gone with the block
+                for one in running.nodes:
+                    print(f"what the node at port {one.port} said last:", file=sys.stderr)
+                    print(one.log.read_text("utf-8")[-LOG_CHARACTERS:], file=sys.stderr, flush=True)
     except KeyboardInterrupt:
         return 130
     print(msgspec.json.encode(report).decode() if options.json else "\n".join(report.lines), flush=True)

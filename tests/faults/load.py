@@ -17,7 +17,7 @@ from tests.faults.scene import SCENE, Writer, token, values_of
 CONDITIONAL = 0.9  # of the reads
 READ_BACK = 3  # reads of what was just written, where it was written
 PAUSE_SECONDS = 0.1  # between a write that was not answered and the next attempt
-WRITES_PER_SECOND = 8.0  # of each writer
+WRITES_PER_SECOND = 20.0  # of each writer
 
 
 class Recorder:
@@ -28,8 +28,13 @@ class Recorder:
         self.reads: list[Read] = []
         self.writes: list[Write] = []
         self.done = asyncio.Event()
+        self.usual: dict[int, float] = {}  # by worker: the beginning of the last read that was answered as it should
         self._numbers = 0
         self._shown: list[dict[bytes, tuple[str, ...]]] = [{} for _ in SCENE]
+
+    def usual_since(self, moment: float) -> bool:
+        """Whether each worker has answered a read that began after a moment, and did not call it stale."""
+        return all(began > moment for began in self.usual.values())
 
     def number(self) -> int:
         """Of the next write."""
@@ -90,7 +95,10 @@ class Reader:
             if has is not None and (answer.status == OK or has[0] == tag):
                 one.values = has[1]
             stale = headers.get(b"setpoint-stale")
-            one.stale_seconds = None if stale is None else int(stale)
+            if stale is not None:
+                one.stale_seconds = int(stale)
+            else:
+                self._recorder.usual[one.worker] = one.began
         return answer.status
 
     async def run(self, pace: Pace) -> None:

@@ -65,6 +65,7 @@ class Report(msgspec.Struct, kw_only=True):
     faults: Counter[str]
     answered: Counter[str]  # by tier, of all workers
     away_seconds: float  # during which an answer may be missing or labelled
+    slowest_recovery_seconds: float
     stalls: int  # of the machine, beside the faults
     stalled_seconds: float
     slowest_read_seconds: float
@@ -75,16 +76,17 @@ class Report(msgspec.Struct, kw_only=True):
         verdict = self.verdict
         statuses = ", ".join(f"{count:,} × {status}" for status, count in sorted(verdict.statuses.items()))
         answered = ", ".join(f"{count:,} {tier}" for tier, count in self.answered.items())
-        lines = [
-            f"faults: {self.reads:,} reads, {self.writes:,} writes, {self.faults.total()} faults,"
-            f" {verdict.violations.total()} violations (seed {self.plan.seed}, {self.seconds:.0f} s)"
-        ]
+        happened = f"{self.reads:,} reads, {self.writes:,} writes, {self.faults.total()} faults"
+        seed = f"seed {self.plan.seed}, {self.seconds:.0f} s"
+        lines = [f"faults: {happened}, {verdict.violations.total()} violations ({seed})"]
         lines += [f"  faults: {', '.join(f'{count} {name}' for name, count in sorted(self.faults.items()))}"]
         lines += [f"  reads: {statuses}; {verdict.labelled:,} labelled; slowest {self.slowest_read_seconds:.2f} s"]
         lines += [f"  answered from: {answered}"]
         lines += [f"  largest staleness without a label: {verdict.largest_staleness:.3f} s"]
         lines += [f"  reads from before an earlier one of their worker: {verdict.went_back}"]
-        lines += [f"  PostgreSQL away, with recovery: {self.away_seconds:.1f} s"]
+        lines += [
+            f"  PostgreSQL away: {self.away_seconds:.1f} s, with recovery of {self.slowest_recovery_seconds:.2f} s"
+        ]
         lines += [f"  the machine stood still: {self.stalls} times, {self.stalled_seconds:.1f} s with recovery"]
         lines += [f"  {count} x {kind.value}" for kind, count in verdict.violations.items()]
         return lines + [f"    {example}" for example in verdict.examples]
@@ -103,7 +105,7 @@ async def run(plan: Plan, servers: Servers) -> Report:
         for at, one in enumerate(servers.nodes)
     ]
     connections = [connection for of_one in by_node for connection in of_one]
-    nemesis = Nemesis(servers, workers_of(connections), rng)
+    nemesis = Nemesis(servers, workers_of(connections), rng, usual_since=recorder.usual_since)
     pulse = Pulse(servers.owner_url)
     one = _Run(plan, servers, recorder, nemesis, pulse)
     await one.begin()
@@ -151,13 +153,11 @@ class _Run:
 
     async def _break_things(self) -> None:
         names = self._plan.faults or tuple(self._nemesis.kinds)
-        wanted = set(names)
-        async for name in self._nemesis.faults(names):
-            wanted.discard(name)
+        async for _ in self._nemesis.faults(names):
             elapsed = time.monotonic() - self._began
             if self._plan.until_violation and (await self.verdict()).violations:
                 return
-            enough = len(self._recorder.reads) >= self._plan.reads and not wanted
+            enough = len(self._recorder.reads) >= self._plan.reads and len(self._nemesis.done) == len(names)
             if elapsed > (self._plan.seconds if enough else LONGEST * self._plan.seconds):
                 break
         await asyncio.sleep(CALM_SECONDS)
@@ -201,6 +201,7 @@ class _Run:
             faults=self._nemesis.done,
             answered=await self._answered(connections),
             away_seconds=excused_seconds(away, self._began, self._ended),
+            slowest_recovery_seconds=self._nemesis.slowest_recovery,
             stalls=len(beside),
             stalled_seconds=excused_seconds(beside, self._began, self._ended),
             slowest_read_seconds=max(read.ended - read.began for read in reads),

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from app.embedded import embedded_servers
 from app.embedded.postgres import Postgres
 from app.embedded.processes import ensure_running, stop
-from tests.guarantees.node import Node, node
+from tests.guarantees.node import Node
 from tests.valkey import Valkey, valkey_process
 
 WORKERS = 2  # of each node
@@ -68,10 +68,20 @@ def servers(*, nodes: int = 2, module: str = NODE) -> Iterator[Servers]:
             # A reader that waits for PostgreSQL, or for its turn on a busy machine, must not be hung up on.
             "HEADER_TIMEOUT_SECONDS": "60",
         }
-        running = [
-            stack.enter_context(node(folder / "node", module=module, **settings, **({"L1_BYTES": "0"} if at else {})))
-            for at in range(nodes)
-        ]
+        running = []
+        for at in range(nodes):
+            more = {"L1_BYTES": "0"} if at else {}
+            running.append(Node(folder / "node", module=module, **settings, **more))
+            stack.callback(_kill, running[-1])
+        for one in running:
+            one.until_ready()
         yield Servers(folder, postgresql.owner_database_url, valkey, running)
         for one in running:
+            one.process.terminate()
+        for one in running:
             one.stop()
+
+
+def _kill(one: Node) -> None:
+    if one.process.poll() is None:
+        one.kill()
