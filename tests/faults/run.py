@@ -30,6 +30,7 @@ from tests.guarantees.node import Node
 from tests.world import PRINCIPALS
 
 READERS = 4  # connections to each worker
+READS_PER_SECOND = 2_500  # at most, unless the plan wants more: the machine is not ours alone
 CALM_SECONDS = 1.5  # at the end, without a fault: everything has to be as it should
 LONGEST = 4  # times the planned length, while there are too few reads
 SLICE_SECONDS = 1.0  # between looks at an unfinished history
@@ -137,7 +138,7 @@ class _Run:
 
     async def clients(self, by_node: Sequence[list[Connection]], rng: random.Random) -> None:
         """Readers on every worker, writers on every node, until the run is over."""
-        pace = Pace(self._recorder, self._plan.reads / self._plan.seconds * 1.1)
+        pace = Pace(self._recorder, max(READS_PER_SECOND, 1.1 * self._plan.reads / self._plan.seconds))
         readers = [[Reader(one, self._recorder, random.Random(rng.random())) for one in of_one] for of_one in by_node]
         async with asyncio.TaskGroup() as group:
             pulse = group.create_task(self._pulse.run())
