@@ -10,6 +10,7 @@ over, each fault has happened, and there have been enough reads for the verdict 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections import Counter
@@ -21,7 +22,7 @@ import msgspec
 
 from app.access.local_key import ensure_local_key, sign
 from tests.faults.client import Connection, connected, request, workers_of
-from tests.faults.history import Cell, Change, History, Verdict, check, excused_seconds
+from tests.faults.history import Cell, Change, History, Verdict, Write, check, excused_seconds
 from tests.faults.load import Pace, Reader, Recorder, Writing
 from tests.faults.nemesis import Nemesis, Pulse
 from tests.faults.scene import DEFAULT, SCENE, WRITERS, set_the_scene
@@ -164,17 +165,17 @@ class _Run:
         await asyncio.sleep(CALM_SECONDS)
 
     async def verdict(self) -> Verdict:
-        """What the history says so far."""
-        reads = [read for read in self._recorder.reads if read.ended < float("inf")]
-        writes = [write for write in self._recorder.writes if write.sent and write.sent[-1].ended < float("inf")]
-        log = await self._log()  # read after the reads, so it is of no earlier position
+        """What the history says so far. What goes on meanwhile is judged the next time."""
+        reads = [read for read in self._recorder.reads if read.ended < math.inf]
+        positions = {write.number: write.position for write in self._recorder.writes}
+        log = await self._log()  # of no earlier position than these reads and writes
         return check(
             History(
                 views=[seen.view for seen in SCENE],
                 default=DEFAULT,
                 base=self._base,
                 reads=reads,
-                writes=writes,
+                writes=[_so_far(write, positions.get(write.number)) for write in self._recorder.writes],
                 log=log,
                 away=[*self._nemesis.away, *self._pulse.stalls],
             )
@@ -215,6 +216,15 @@ class _Run:
             asked = request("GET", "/api/operations/cache", port=connection.port, headers=headers)
             answered.update(msgspec.json.decode((await connection.ask(asked)).body)["answered"])
         return answered
+
+
+def _so_far(write: Write, position: int | None) -> Write:
+    return Write(
+        number=write.number,
+        cells=write.cells,
+        sent=[asked for asked in write.sent if asked.ended < math.inf],
+        position=position,
+    )
 
 
 def _change(row: asyncpg.Record) -> Change:
