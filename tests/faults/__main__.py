@@ -34,13 +34,13 @@ def main() -> int:
     try:
         with servers(nodes=plan.nodes, module=plan.module) as running:
             report: Report = uvloop.run(run(plan, running))
+            print(msgspec.json.encode(report).decode() if options.json else "\n".join(report.lines), flush=True)
             if report.verdict.violations:  # the folder is gone with the block
                 for one in running.nodes:
                     print(f"what the node at port {one.port} said last:", file=sys.stderr)
                     print(one.log.read_text("utf-8")[-LOG_CHARACTERS:], file=sys.stderr, flush=True)
     except KeyboardInterrupt:
         return 130
-    print(msgspec.json.encode(report).decode() if options.json else "\n".join(report.lines), flush=True)
     return 1 if report.verdict.violations else 0
 
 

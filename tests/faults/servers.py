@@ -17,6 +17,7 @@ from tests.guarantees.node import Node
 from tests.valkey import Valkey, valkey_process
 
 WORKERS = 2  # of each node
+STOP_LIMIT = 60.0  # seconds; workers get ten to drain
 NODE = "app.cli.main"
 
 
@@ -79,7 +80,8 @@ def servers(*, nodes: int = 2, module: str = NODE) -> Iterator[Servers]:
         for one in running:
             one.process.terminate()
         for one in running:
-            one.stop()
+            one.process.communicate(timeout=STOP_LIMIT)
+            assert one.process.returncode == 0, f"a node ended with {one.process.returncode}"
 
 
 def _kill(one: Node) -> None:
