@@ -32,7 +32,7 @@ def main() -> int:
     )
     print(f"faults: seed {plan.seed}", file=sys.stderr, flush=True)
     try:
-        with servers(nodes=plan.nodes, module=plan.module) as running:
+        with servers(nodes=plan.nodes, module=plan.module, database=options.database) as running:
             report: Report = uvloop.run(run(plan, running))
             print(msgspec.json.encode(report).decode() if options.json else "\n".join(report.lines), flush=True)
             if report.verdict.violations:  # the folder is gone with the block
@@ -57,6 +57,12 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--nodes", type=int, default=2, help="of two workers each; the second holds nothing itself (2)")
     parser.add_argument("--fault", action="append", default=[], help="only this kind; may be repeated (all)")
     parser.add_argument("--module", default=NODE, help="what a node is started by; a wrong one shows what is found")
+    parser.add_argument(
+        "--database",
+        nargs=2,
+        metavar=("URL", "OWNER_URL"),
+        help="a migrated one to use; PostgreSQL is then not stopped",
+    )
     parser.add_argument("--until-violation", action="store_true", help="end with the first one")
     parser.add_argument("--json", action="store_true", help="figures as JSON")
     return parser.parse_args(arguments)

@@ -101,11 +101,16 @@ class Change(NamedTuple):
 
 
 class Window(NamedTuple):
-    """When something was away, from the first moment it may have been to the last that its absence may be felt."""
+    """
+    When something was away, from the first moment it may have been to the last that its absence may be felt.
+
+    With `reads_go_on` it was a worker that was stopped: others' writes may wait in vain for what it has locked, and it
+    may label what it was asked meanwhile, as its last look at the feed ran out of time. No read may fail.
+    """
 
     began: float
     ended: float
-    writes_only: bool = False
+    reads_go_on: bool = False
 
 
 class History(msgspec.Struct, kw_only=True):
@@ -144,9 +149,9 @@ class Kind(enum.StrEnum):
 class Verdict(msgspec.Struct, kw_only=True):
     """What was found. Staleness is of answers without a label, as far as it can be known from outside."""
 
-    violations: Counter[Kind]
+    violations: dict[Kind, int]
     examples: list[str]
-    statuses: Counter[int]
+    statuses: dict[int, int]
     labelled: int  # reads that said they were stale
     largest_staleness: float  # seconds
     went_back: int  # reads of a worker from before an earlier one of it: not promised, but told
@@ -375,17 +380,17 @@ def _went_back_in(reads: Sequence[Read]) -> int:
 
 
 def _check_statuses(history: History, found: _Found) -> None:
-    for_reads = _Excuses(window for window in history.away if not window.writes_only)
-    for_writes = _Excuses(history.away)
+    for_reads = _Excuses(window for window in history.away if not window.reads_go_on)
+    for_others = _Excuses(history.away)
     for read in history.reads:
         _check_status(read, for_reads, found)
         if read.status == NOT_REACHED and not for_reads.cover(read):
             found(Kind.NOT_REACHED, read)
-        if read.stale_seconds is not None and not for_reads.cover(read):
+        if read.stale_seconds is not None and not for_others.cover(read):
             found(Kind.LABELLED, read)
     for write in history.writes:
         for sent in write.sent:
-            _check_status(sent, for_writes, found)
+            _check_status(sent, for_others, found)
 
 
 def _check_status(asked: Asked, excuses: _Excuses, found: _Found) -> None:
@@ -428,4 +433,4 @@ class _Excuses:
 
 def excused_seconds(windows: Iterable[Window], began: float, ended: float) -> float:
     """How long reads were excused in a span of time."""
-    return _Excuses(window for window in windows if not window.writes_only).seconds(began, ended)
+    return _Excuses(window for window in windows if not window.reads_go_on).seconds(began, ended)

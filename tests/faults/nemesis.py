@@ -30,8 +30,11 @@ STATEMENTS = {"listeners-ended", "backends-ended"}  # made by statements, so Pos
 LIMIT = 30.0  # seconds for PostgreSQL to answer again
 OUR_NAME = {"application_name": "faults"}  # which is ended by nobody
 
-_LISTENERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'setpoint-listener'"
-_ALL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'setpoint%'"
+_END = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name LIKE """
+_LISTENERS = f"{_END} 'setpoint-listener'"
+_ALL = f"{_END} 'setpoint%'"
 _UNREACHABLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
@@ -58,10 +61,11 @@ class Nemesis:
             "redis-junk": self._junk,
             "listeners-ended": self._end_listeners,
             "backends-ended": self._end_backends,
-            "postgresql-fast": lambda: self._restart(signal.SIGINT),
-            "postgresql-immediate": lambda: self._restart(signal.SIGQUIT),
             "worker-stopped": self._stop_worker,
         }
+        if servers.own_postgresql:
+            self.kinds["postgresql-fast"] = lambda: self._restart(signal.SIGINT)
+            self.kinds["postgresql-immediate"] = lambda: self._restart(signal.SIGQUIT)
 
     async def faults(self, names: Sequence[str]) -> AsyncIterator[None]:
         """Do what is named, again and again in ever new orders, now and then two at once; yields after each time."""
@@ -185,7 +189,7 @@ class Nemesis:
             await asyncio.sleep(self._rng.uniform(1.2, 2.2))
         finally:
             os.kill(pid, signal.SIGCONT)
-        self.away.append(Window(began, time.monotonic() + LEAST_RECOVERY_SECONDS, writes_only=True))
+        self.away.append(Window(began, time.monotonic() + LEAST_RECOVERY_SECONDS, reads_go_on=True))
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[asyncpg.Connection[Any]]:

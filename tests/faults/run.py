@@ -64,8 +64,8 @@ class Report(msgspec.Struct, kw_only=True):
     verdict: Verdict
     reads: int
     writes: int
-    faults: Counter[str]
-    answered: Counter[str]  # by tier, of all workers
+    faults: dict[str, int]
+    answered: dict[str, int]  # by tier, of all workers
     away_seconds: float  # during which an answer may be missing or labelled
     slowest_recovery_seconds: float
     stalls: int  # of the machine, beside the faults
@@ -78,9 +78,9 @@ class Report(msgspec.Struct, kw_only=True):
         verdict = self.verdict
         statuses = ", ".join(f"{count:,} × {status}" for status, count in sorted(verdict.statuses.items()))
         answered = ", ".join(f"{count:,} {tier}" for tier, count in self.answered.items())
-        happened = f"{self.reads:,} reads, {self.writes:,} writes, {self.faults.total()} faults"
+        happened = f"{self.reads:,} reads, {self.writes:,} writes, {sum(self.faults.values())} faults"
         seed = f"seed {self.plan.seed}, {self.seconds:.0f} s"
-        lines = [f"faults: {happened}, {verdict.violations.total()} violations ({seed})"]
+        lines = [f"faults: {happened}, {sum(verdict.violations.values())} violations ({seed})"]
         lines += [f"  faults: {', '.join(f'{count} {name}' for name, count in sorted(self.faults.items()))}"]
         lines += [f"  reads: {statuses}; {verdict.labelled:,} labelled; slowest {self.slowest_read_seconds:.2f} s"]
         lines += [f"  answered from: {answered}"]

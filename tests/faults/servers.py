@@ -28,6 +28,7 @@ class Servers(NamedTuple):
     owner_url: str
     valkey: Valkey
     nodes: list[Node]
+    own_postgresql: bool  # else it is somebody's, and must not be broken
 
     def end_postgresql(self, number: signal.Signals) -> None:
         """SIGINT ends it fast: it says goodbye to all. SIGQUIT does so at once, and the next start has to recover."""
@@ -44,24 +45,21 @@ class Servers(NamedTuple):
 
 
 @contextmanager
-def servers(*, nodes: int = 2, module: str = NODE) -> Iterator[Servers]:
+def servers(*, nodes: int = 2, module: str = NODE, database: tuple[str, str] | None = None) -> Iterator[Servers]:
     """
     PostgreSQL, Valkey and nodes of two workers. Whatever happens, none of their processes outlives the block.
 
     PostgreSQL is durable: a restart must not lose what was acknowledged, or there would be no truth to hold against.
+    `database` are the URLs of one to use instead, for serving and for owning it.
     """
     folder = Path(tempfile.mkdtemp(prefix="setpoint-faults-"))
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        postgresql = stack.enter_context(
-            embedded_servers(folder / "postgresql", announce=lambda _: None, need_valkey=False)
-        )
+        url, owner_url = stack.enter_context(_postgresql(folder)) if database is None else database
         valkey = stack.enter_context(valkey_process())
-        assert postgresql.database_url is not None
-        assert postgresql.owner_database_url is not None
         settings = {
-            "DATABASE_URL": postgresql.database_url,
-            "OWNER_DATABASE_URL": postgresql.owner_database_url,
+            "DATABASE_URL": url,
+            "OWNER_DATABASE_URL": owner_url,
             "REDIS_URL": valkey.url,
             "WORKERS": str(WORKERS),
             "LOG_LEVEL": "warning",
@@ -76,12 +74,20 @@ def servers(*, nodes: int = 2, module: str = NODE) -> Iterator[Servers]:
             stack.callback(_kill, running[-1])
         for one in running:
             one.until_ready()
-        yield Servers(folder, postgresql.owner_database_url, valkey, running)
+        yield Servers(folder, owner_url, valkey, running, database is None)
         for one in running:
             one.process.terminate()
         for one in running:
             one.process.communicate(timeout=STOP_LIMIT)
             assert one.process.returncode == 0, f"a node ended with {one.process.returncode}"
+
+
+@contextmanager
+def _postgresql(folder: Path) -> Iterator[tuple[str, str]]:
+    with embedded_servers(folder / "postgresql", announce=lambda _: None, need_valkey=False) as embedded:
+        assert embedded.database_url is not None
+        assert embedded.owner_database_url is not None
+        yield embedded.database_url, embedded.owner_database_url
 
 
 def _kill(one: Node) -> None:

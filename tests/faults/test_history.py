@@ -180,15 +180,17 @@ def test_not_everything_is_excused_while_postgresql_is_away(wrong: Read, kinds: 
     assert seen(msgspec.structs.replace(with_read(wrong), away=AWAY)) == kinds
 
 
-@pytest.mark.parametrize("writes_only", [True, False])
-def test_what_only_writes_wait_for_is_no_excuse_of_reads(writes_only: bool) -> None:
+@pytest.mark.parametrize("reads_go_on", [True, False])
+def test_a_stopped_worker_is_an_excuse_for_writes_and_labels_and_not_for_reads_that_fail(reads_go_on: bool) -> None:
     history = with_read(read(25.0, 0, status=UNAVAILABLE, retry_after=True))
+    labelled = read(25.5, 104, "2 here", "2", stale_seconds=3)
+    history = msgspec.structs.replace(history, reads=[*history.reads, labelled])
     refused = Asked(began=25.0, ended=25.1, status=UNAVAILABLE, retry_after=True)
     history.writes[2].sent.insert(0, refused)
 
-    found = seen(msgspec.structs.replace(history, away=[Window(24.0, 26.0, writes_only)]))
+    found = seen(msgspec.structs.replace(history, away=[Window(24.0, 26.0, reads_go_on)]))
 
-    assert found == ({Kind.FAILED: 1} if writes_only else {})
+    assert found == ({Kind.FAILED: 1} if reads_go_on else {})
 
 
 def test_a_worker_that_goes_back_a_little_is_told_of_and_not_blamed() -> None:
