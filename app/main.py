@@ -13,18 +13,25 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFou
 
 from app.access import http as access_http
 from app.access import policy_http
+from app.access.api_keys import http as api_keys_http
 from app.access.audit import http as audit_http
 from app.access.audit.access_log import AccessLog
 from app.access.audit.accesses import counting_strangers, noting_accesses
 from app.access.authentication import Authenticator
+from app.access.authzen import http as authzen_http
+from app.access.authzen.point import DecisionPoint
+from app.access.credentials import open_credentials
 from app.access.gate import Gate
 from app.access.http import authenticated
 from app.access.keys import Issuer, open_issuers
 from app.access.polar import load_policy
 from app.access.policy_keeper import PolicyKeeper
+from app.access.revocation import http as revocation_http
+from app.access.revocation.follower import Follower
 from app.config import Config, read_config
 from app.domain.errors import Malformed, NotFound, SetpointError
 from app.domain.event import Feed
+from app.fast_lane.lane import FastLane
 from app.kit import asgi, openapi
 from app.kit.clock import Clock, Ticks, ticks, utc_now
 from app.kit.database import Database, open_database
@@ -40,12 +47,13 @@ from app.kit.problems import MethodNotAllowed, problem_of
 from app.kit.proxies import Proxies
 from app.kit.redis_client import RedisClient, open_redis
 from app.log.listener import open_listener
-from app.log.tailer import Tailer, open_tailer
+from app.log.tailer import Changed, Tailer, open_tailer
 from app.operations import cache_http
 from app.operations import http as operations_http
 from app.operations.health import Health, Probe, telling_trouble
 from app.settings.cache.cache import Cache, open_cache
-from app.settings.cache.subjects import subject_of
+from app.settings.cache.subjects import CREDENTIALS, subject_of
+from app.settings.decisions.source import StoredAttributes
 from app.settings.definitions import http as definitions_http
 from app.settings.directory import http as directory_http
 from app.settings.effective import http as effective_http
@@ -60,8 +68,11 @@ HANDLERS = [
     *definitions_http.HANDLERS,
     *directory_http.HANDLERS,
     access_http.verify,
+    *api_keys_http.HANDLERS,
+    *revocation_http.HANDLERS,
     *audit_http.HANDLERS,
     *policy_http.HANDLERS,
+    *authzen_http.HANDLERS,
     *operations_http.HANDLERS,
     *cache_http.HANDLERS,
 ]
@@ -97,7 +108,7 @@ def create_app(config: Config, *, clock: Clock = utc_now, ticks: Ticks = ticks) 
     """
     if config.database_url is None:
         raise ValueError("the application needs SETPOINT_DATABASE_URL; `setpoint serve` starts one without")
-    gate = Gate(load_policy(config.policies_path))
+    gate = Gate(load_policy(*config.policies_paths))
     issuers: dict[str, Issuer] = {}
     authenticator = Authenticator(issuers, clock=clock, cache_entries=config.token_cache_entries)
     limits = Limits(config, ticks=ticks)
@@ -112,17 +123,24 @@ def create_app(config: Config, *, clock: Clock = utc_now, ticks: Ticks = ticks) 
                 await require_least_power(connection)
             redis = await _redis(stack, config)
             cache = await _cache(stack, database, redis, config)
-            keeper = PolicyKeeper(gate, [config.policies_path], clock=clock)
+            keeper = PolicyKeeper(gate, config.policies_paths, clock=clock)
             await stack.enter_async_context(keeper.keeping())
             app.state.registry = Registry(database=database, gate=gate, clock=clock, config=config, cache=cache)
             app.state.policy_keeper = keeper
+            opened = open_credentials(authenticator, database=database, gate=gate, clock=clock, config=config)
+            app.state.credentials = await stack.enter_async_context(opened)
+            cache.tailer.on_change(_ringing(app.state.credentials.follower))
             limits.begin(redis)
             await stack.enter_async_context(accesses.writing(database))
             app.state.health = Health(
-                _asked(database, redis, cache.tailer) | _telling(keeper, limits, accesses),
+                _asked(database, redis, cache.tailer)
+                | _telling(keeper, limits, accesses, app.state.credentials.follower),
                 required=frozenset({"postgresql"}),
                 clock=clock,
             )
+            app.state.decision_point = DecisionPoint(gate=gate, source=StoredAttributes(database))
+            app.state.fast_lane.open(app.state.registry)
+            stack.callback(app.state.fast_lane.close)
             yield
 
     handlers = [*HANDLERS, openapi.handler(HANDLERS, config=config)]
@@ -143,8 +161,23 @@ def create_app(config: Config, *, clock: Clock = utc_now, ticks: Ticks = ticks) 
     app.state.limits = limits
     heard = noting_accesses(routed, log=accesses)
     counted = limited(heard, limits=limits, reading=reading_posts(HANDLERS))
-    door = authenticated(counted, authenticator=authenticator, limits=limits)
-    return edge(counting_strangers(door, log=accesses), hosts=Hosts(config.hosts), proxies=Proxies(config.proxies))
+    door = authenticated(counted, authenticator=authenticator, limits=limits, clock=clock)
+    hosts, proxies = Hosts(config.hosts), Proxies(config.proxies)
+    whole = edge(counting_strangers(door, log=accesses), hosts=hosts, proxies=proxies)
+    lane = app.state.fast_lane = FastLane(
+        whole, authenticator=authenticator, gate=gate, limits=limits, hosts=hosts, proxies=proxies, clock=clock
+    )
+    return whole if config.fast_lane == "off" else lane
+
+
+def _ringing(follower: Follower) -> Changed:
+    """Have whoever follows credentials look at once when the tailer has seen that some changed."""
+
+    def changed(subjects: set[str] | None) -> None:
+        if subjects is None or CREDENTIALS in subjects:
+            follower.ring()
+
+    return changed
 
 
 async def _redis(stack: AsyncExitStack, config: Config) -> RedisClient | None:
@@ -171,9 +204,13 @@ def _asked(database: Database, redis: RedisClient | None, tailer: Tailer) -> dic
     return asked if redis is None else {**asked, "redis": redis.ping}
 
 
-def _telling(keeper: PolicyKeeper, limits: Limits, accesses: AccessLog) -> dict[str, Probe]:
+def _telling(keeper: PolicyKeeper, limits: Limits, accesses: AccessLog, follower: Follower) -> dict[str, Probe]:
     """The parts that know themselves when something is wrong with them."""
-    telling = {"policy": telling_trouble(lambda: keeper.last_error), "audit": telling_trouble(lambda: accesses.trouble)}
+    telling = {
+        "policy": telling_trouble(lambda: keeper.last_error),
+        "audit": telling_trouble(lambda: accesses.trouble),
+        "revocations": telling_trouble(lambda: follower.trouble),
+    }
     shared = limits.shared
     if shared is None:
         return telling

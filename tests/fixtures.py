@@ -49,6 +49,8 @@ TABLES = (
     "feed_head",
     "audit_head",
     "audit_record",
+    "api_key",
+    "revocation",
 )
 LIMIT = 20.0  # seconds to start or stop an application; it takes a few hundredths of one
 

@@ -148,11 +148,51 @@ def test_paths_are_absolute_and_know_the_home_folder(monkeypatch: pytest.MonkeyP
 
     assert Config().data_path == tmp_path / ".setpoint"
     assert Config(data_dir="~/data").data_path == tmp_path / "data"
-    assert Config(policies_dir="rules").policies_path == tmp_path / "rules"
+    assert Config(policies_dir="rules, ~/more").policies_paths == [tmp_path / "rules", tmp_path / "more"]
 
 
 def test_without_a_policies_folder_the_shipped_ones_are_used() -> None:
-    assert (Config().policies_path / "settings.polar").is_file()
+    [shipped] = Config().policies_paths
+
+    assert (shipped / "settings.polar").is_file()
+
+
+def test_the_shipped_policies_may_be_added_to(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    [shipped, own, named_so] = Config(policies_dir="shipped,rules,./shipped").policies_paths
+
+    assert [shipped] == Config().policies_paths
+    assert (own, named_so) == (tmp_path / "rules", tmp_path / "shipped")
+
+
+def test_a_list_of_no_policies_folder_is_refused() -> None:
+    assert "SETPOINT_POLICIES_DIR cannot be used: it names no folder" in refusal(POLICIES_DIR=" , ")
+
+
+@pytest.mark.parametrize(
+    ("url", "base"),
+    [
+        ("https://pdp.example.com", "https://pdp.example.com"),
+        ("https://pdp.example.com:8443/setpoint/", "https://pdp.example.com:8443/setpoint"),
+        ("http://127.0.0.1:9000", "http://127.0.0.1:9000"),
+        ("http://localhost", "http://localhost"),
+    ],
+)
+def test_a_public_url_is_https_or_of_this_machine(url: str, base: str) -> None:
+    config, _ = read_config({"SETPOINT_PUBLIC_URL": url})
+
+    assert config.base_url == base
+
+
+@pytest.mark.parametrize("url", ["http://pdp.example.com", "pdp.example.com", "https://", "https://a?b", "https://a#b"])
+def test_what_is_no_public_url_is_said_in_one_sentence(url: str) -> None:
+    assert "SETPOINT_PUBLIC_URL cannot be used" in refusal(PUBLIC_URL=url)
+
+
+def test_without_a_public_url_it_is_where_the_node_listens() -> None:
+    assert Config(port=9000).base_url == "http://127.0.0.1:9000"
+    assert Config(host="::1").base_url == "http://[::1]:8080"
 
 
 @pytest.mark.parametrize("name", ["http://a.example", "a.example:80", "*", "*.", "a b", "*a.example", "a.*.b", "a..b"])

@@ -7,15 +7,13 @@ hot path.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from app.access.compiler.conditions import Condition, Conjunction, shown
-from app.access.compiler.factor import All
-from app.access.compiler.predicate import Decide, predicate_of
+from app.access.compiler.predicate import alone
 from app.access.policy import Policy
 from app.domain.access import Circumstances, Principal
 
@@ -95,11 +93,6 @@ def _lacking(way: Way) -> tuple[int, int, int, list[str]]:
 
 def _holds(condition: Condition, asked: tuple[Any, ...]) -> bool:
     try:
-        return _alone(condition)(*asked) is True
+        return alone(condition)(*asked) is True
     except Exception:  # noqa: BLE001 - the gate takes any error for a no
         return False
-
-
-@functools.lru_cache(maxsize=4_096)
-def _alone(condition: Condition) -> Decide:
-    return predicate_of(All((condition,)), name=shown(condition)).decide

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from app.access.compiler.conditions import Conjunction
+from app.access.compiler.conditions import Conjunction, Plain
 from app.access.compiler.factor import Tree
-from app.access.compiler.predicate import Decide
+from app.access.compiler.predicate import Decide, DecideAll
+from app.access.compiler.sql import NOTHING, Asked, SqlCondition, sql_condition
 from app.domain.access import Circumstances, Principal
 
 
@@ -31,6 +32,8 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     alternatives: frozenset[Conjunction]  # the ways in which it holds
     tree: Tree  # the same, factored
     decide: Decide  # the same as a function
+    everywhere: DecideAll  # whether it holds for each of some resources
+    nowhere: DecideAll  # whether it holds for none of them
     source: str  # of the function
 
 
@@ -57,3 +60,38 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         if rule.forbid is not None and rule.forbid.decide(principal, resource, circumstances) is not False:
             return False
         return rule.allow.decide(principal, resource, circumstances) is True
+
+    def allows_all(
+        self, principal: Principal, action: str, resources: Sequence[Any], circumstances: Circumstances
+    ) -> bool:
+        """
+        Whether it lets the principal do this with each of these, one at least and all of one class.
+
+        Raises when asked about what it does not know.
+        """
+        rule = self.rules[action, type(resources[0])]
+        if rule.forbid is not None and rule.forbid.nowhere(principal, resources, circumstances) is not True:
+            return False
+        return rule.allow.everywhere(principal, resources, circumstances) is True
+
+    def condition(
+        self,
+        principal: Principal,
+        action: str,
+        class_: type,
+        circumstances: Circumstances,
+        *,
+        columns: Mapping[str, str],
+        known: Mapping[str, Plain] = NOTHING,
+        start: int = 1,
+    ) -> SqlCondition:
+        """
+        Which rows it lets the principal do this with.
+
+        `columns` are the attributes of the resource in SQL, but for those that are `known` to be the same for all rows.
+        Raises when asked about what it does not know.
+        """
+        rule = self.rules[action, class_]
+        asked = Asked(principal=principal, circumstances=circumstances, class_=class_, columns=columns, known=known)
+        forbid = None if rule.forbid is None else rule.forbid.tree
+        return sql_condition(rule.allow.tree, forbid, asked, start=start)

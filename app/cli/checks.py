@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import asyncpg
 
+from app.access.issuers import issuer_entries
 from app.access.local_key import FILE, LocalKeyError, ensure_local_key
 from app.cli.backends import OLDEST_POSTGRES
 from app.cli.client import Client
@@ -34,6 +35,7 @@ def check_configuration(environment: Mapping[str, str]) -> tuple[Config | None, 
     """The configuration, None when it cannot be followed."""
     try:
         config, warnings = read_config(environment)
+        issuer_entries(config)
     except ConfigError as error:
         return None, [Finding("configuration", "fail", str(error))]
     findings = [Finding("configuration", "warn", warning) for warning in warnings]
@@ -92,18 +94,14 @@ def check_postgres(config: Config, *, timeout: float) -> list[Finding]:
 def check_redis(config: Config, *, timeout: float) -> Finding:
     """Whether Redis answers. Everything works without it, more slowly."""
     import redis
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
+
+    from app.kit.redis_client import ping
 
     url = config.redis_url or _embedded_url("valkey", config.data_path)
     if url is None:
         return Finding("Redis", "warn", "embedded, and not running; `setpoint serve` starts it.")
     try:
-        client = redis.Redis.from_url(
-            url, socket_connect_timeout=timeout, socket_timeout=timeout, retry=Retry(NoBackoff(), 0)
-        )
-        with client:
-            client.ping()
+        asyncio.run(ping(url, timeout_seconds=timeout))
     except (redis.RedisError, OSError, ValueError) as error:
         if config.redis_url is None:
             return Finding("Redis", "warn", "embedded, and not running; `setpoint serve` starts it.")

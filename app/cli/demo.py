@@ -122,7 +122,7 @@ async def _seed(config: Config) -> None:
         async with database.transaction(EVERYWHERE) as tx:
             if await lock_tenants(tx, ["acme"]):
                 return
-        gate = Gate(load_policy(config.policies_path))
+        gate = Gate(load_policy(*config.policies_paths))
         registry = Registry(database=database, gate=gate, clock=utc_now, config=config)
         try:
             await put_tenant("acme", name="Acme", preconditions=_CREATE, caller=_SEEDER, registry=registry)

@@ -39,6 +39,8 @@ SECTIONS: Sections = {
     "Access": {
         "token": (f"{_COMMANDS}.token:token", "Sign a token with the local development key"),
         "audit": (f"{_COMMANDS}.audit:audit", "Who did what, and whether the record is whole"),
+        "api-keys": (f"{_COMMANDS}.api_keys:api_keys", "Credentials for programs: make, rotate, revoke"),
+        "revoke": (f"{_COMMANDS}.revoke:revoke", "Have tokens believed no longer"),
         "whoami": (f"{_COMMANDS}.whoami:whoami", "Who you are, as the node sees you"),
         "policy": (f"{_COMMANDS}.policy:policy", "The rules: check, show, explain"),
     },

@@ -17,7 +17,7 @@ from app.cli.backends import backends
 from app.cli.errors import UNREACHABLE, USAGE, CommandFailed
 from app.cli.port import held_port
 from app.cli.workers import reachable_host, run_workers
-from app.config import PREFIX, Config
+from app.config import PREFIX, Config, ConfigError
 
 APPLICATION = "app.main:create_app_from_environment"
 
@@ -33,6 +33,7 @@ def prepare(config: Config, *, demo: bool, announce: Callable[[str], None]) -> S
     """Bring the database up to date, and make the development key and the demo registry if they are not there."""
     from app.access.local_key import ensure_local_key
 
+    _ensure_pepper(config)
     assert config.database_url is not None  # noqa: S101 (backends() fills it in; this tells the type checker)
     _migrate(config.owner_database_url or config.database_url, announce=announce)
     _require_least_power(config.database_url, timeout=config.connect_timeout_seconds)
@@ -43,6 +44,25 @@ def prepare(config: Config, *, demo: bool, announce: Callable[[str], None]) -> S
 
     announce("Making sure the demo registry is there")
     return banner(config, seed_demo(config))
+
+
+def _ensure_pepper(config: Config) -> None:
+    from app.access.api_keys.pepper import PepperError, open_peppers
+
+    try:
+        open_peppers(config)
+    except PepperError as error:
+        raise CommandFailed(str(error), code=USAGE) from error
+
+
+def _check_issuers(config: Config) -> None:
+    """Before anything is started: workers would stumble over it one by one."""
+    from app.access.issuers import issuer_entries
+
+    try:
+        issuer_entries(config)
+    except ConfigError as error:
+        raise CommandFailed(str(error), code=USAGE) from error
 
 
 def _migrate(url: str, *, announce: Callable[[str], None]) -> None:
@@ -83,6 +103,7 @@ def serve(
     `announce` takes messages for people, `show` the lines that are printed once requests are answered.
     """
     try:
+        _check_issuers(config)
         with _interruptible(), held_port(config.host, config.port), backends(config, announce=announce) as resolved:
             lines = prepare(resolved, demo=demo, announce=announce)
             # Workers read the same configuration, so they never start servers of their own.

@@ -199,18 +199,26 @@ def described(resource: Resource) -> str:
     """A resource in one line, the kind first, as the audit names it: `setting/ACCOUNT/acme/a-1`."""
     match resource:
         case SettingResource(level=level, tenant=tenant, scope_id=scope_id):
-            return f"setting/{_path(level, tenant, scope_id)}"
+            return f"{_NAMES[SettingResource]}/{_path(level, tenant, scope_id)}"
         case ScopeResource(level=level, tenant=tenant, scope_id=scope_id):
-            return f"scope/{_path(level, tenant, scope_id)}"
+            return f"{_NAMES[ScopeResource]}/{_path(level, tenant, scope_id)}"
         case EventResource(tenant=tenant, type=type_):
-            return f"event/{tenant}/{type_}"
+            return f"{_NAMES[EventResource]}/{tenant}/{type_}"
         case DefinitionResource() | PolicyResource():
             return _NAMES[type(resource)]
         case _:
             return f"{_NAMES[type(resource)]}/{resource.tenant}"
 
 
+def described_all(class_: type) -> str:
+    """Resources of a class in a list, nobody knows which, in one line: `setting/*`."""
+    return f"{_NAMES[class_]}/*"
+
+
 _NAMES: dict[type, str] = {
+    SettingResource: "setting",
+    ScopeResource: "scope",
+    EventResource: "event",
     DefinitionResource: "definition",
     PolicyResource: "policy",
     OperationsResource: "operations",

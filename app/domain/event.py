@@ -146,6 +146,70 @@ class TenantRemoved(_TenantFact, frozen=True, kw_only=True, rename="camel"):
     type: ClassVar[str] = "setting.tenant-removed"
 
 
+class _ApiKeyFact(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    type: ClassVar[str]
+    aggregate_type: ClassVar[str] = "api-key"
+
+    key_id: str
+    tenant_id: str | None
+    version: int
+
+    @property
+    def tenant(self) -> str | None:
+        return self.tenant_id
+
+    @property
+    def aggregate_id(self) -> str:
+        return self.key_id
+
+
+class ApiKeyCreated(_ApiKeyFact, frozen=True, kw_only=True, rename="camel"):
+    """An API key was made."""
+
+    type: ClassVar[str] = "access.api-key-created"
+
+
+class ApiKeyRotated(_ApiKeyFact, frozen=True, kw_only=True, rename="camel"):
+    """An API key was given a new secret."""
+
+    type: ClassVar[str] = "access.api-key-rotated"
+
+
+class ApiKeyRevoked(_ApiKeyFact, frozen=True, kw_only=True, rename="camel"):
+    """An API key is good for nothing any more."""
+
+    type: ClassVar[str] = "access.api-key-revoked"
+
+
+class _RevocationFact(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    type: ClassVar[str]
+    aggregate_type: ClassVar[str] = "revocation"
+
+    revocation_id: UUID
+    tenant_id: str | None
+    version: int
+
+    @property
+    def tenant(self) -> str | None:
+        return self.tenant_id
+
+    @property
+    def aggregate_id(self) -> str:
+        return str(self.revocation_id)
+
+
+class CredentialsRevoked(_RevocationFact, frozen=True, kw_only=True, rename="camel"):
+    """Credentials are believed no longer, though they have not expired."""
+
+    type: ClassVar[str] = "access.credentials-revoked"
+
+
+class RevocationLifted(_RevocationFact, frozen=True, kw_only=True, rename="camel"):
+    """Credentials that were revoked are believed again."""
+
+    type: ClassVar[str] = "access.revocation-lifted"
+
+
 Fact: TypeAlias = (
     ValueSet
     | ValueUnset
@@ -156,4 +220,9 @@ Fact: TypeAlias = (
     | ScopeForgotten
     | TenantRegistered
     | TenantRemoved
+    | ApiKeyCreated
+    | ApiKeyRotated
+    | ApiKeyRevoked
+    | CredentialsRevoked
+    | RevocationLifted
 )

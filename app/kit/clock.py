@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TypeAlias
 from uuid import UUID
 
+import uuid_utils
 import uuid_utils.compat
 
 Clock: TypeAlias = Callable[[], datetime]
@@ -22,6 +23,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def seconds_by(clock: Clock) -> Stopwatch:
+    """A clock as seconds since the epoch; that of this machine is read directly, which takes a sixth of the time."""
+    return time.time if clock is utc_now else lambda: clock().timestamp()
+
+
 def boot_seconds() -> float:
     """
     Seconds since this machine started, for ages. They pass while it sleeps or this process is stopped.
@@ -34,3 +40,8 @@ def boot_seconds() -> float:
 def new_id() -> UUID:
     """A UUIDv7: unique, and rising with time, so that indexes grow at one end."""
     return uuid_utils.compat.uuid7()
+
+
+def new_request_id() -> bytes:
+    """The same as 32 hexadecimal digits, at a quarter of the cost."""
+    return uuid_utils.uuid7().hex.encode()

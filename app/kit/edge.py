@@ -16,7 +16,7 @@ import structlog
 
 from app.domain.errors import Malformed, SetpointError, Violation
 from app.kit import asgi
-from app.kit.clock import new_id
+from app.kit.clock import new_request_id
 from app.kit.hosts import Hosts
 from app.kit.logs import get_logger
 from app.kit.problems import InternalError, NotAcceptable, TooLarge, UnsupportedMediaType
@@ -61,10 +61,10 @@ def edge(app: asgi.App, *, hosts: Hosts | None = None, proxies: Proxies | None =
 async def _answer(
     app: asgi.App, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send, *, hosts: Hosts, proxies: Proxies
 ) -> None:
-    request_id = _request_id(scope)
+    request_id = request_id_of(asgi.header_values(scope, b"x-request-id"))
     origin = proxies.origin_of(scope)
     # A list that asgi.add_to_answer makes longer until the answer begins.
-    own = [(b"x-request-id", request_id), *SECURITY_HEADERS, *((HSTS,) if origin.secure else ())]
+    own = own_headers(request_id, secure=origin.secure)
     scope.setdefault("state", {}).update({"request_id": request_id.decode(), "client": origin.client, asgi.ADDED: own})
     answer = _Answer(send, own=own, head=scope["method"] == "HEAD")
     structlog.contextvars.clear_contextvars()
@@ -114,11 +114,16 @@ class _Answer:
         return [*kept, *self._own]
 
 
-def _request_id(scope: asgi.Scope) -> bytes:
-    given = asgi.header_values(scope, b"x-request-id")
+def own_headers(request_id: bytes, *, secure: bool) -> list[tuple[bytes, bytes]]:
+    """The header fields of every answer, which stand after those of its own."""
+    return [(b"x-request-id", request_id), *SECURITY_HEADERS, *((HSTS,) if secure else ())]
+
+
+def request_id_of(given: Sequence[bytes]) -> bytes:
+    """The id of a request that came with these: the one, if it looks like one, else a new one."""
     if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
         return given[0]
-    return new_id().hex.encode()
+    return new_request_id()
 
 
 def _trace(scope: asgi.Scope) -> dict[str, str]:
@@ -139,11 +144,12 @@ def _require_sane(scope: asgi.Scope) -> None:
             "The Host header is given twice.",
             errors=[Violation(pointer="/header/Host", code="duplicate", detail="Send one Host header.")],
         )
-    if not _accepts_json(asgi.header(scope, b"accept")):
+    if not accepts_json(asgi.header(scope, b"accept")):
         raise NotAcceptable
 
 
-def _accepts_json(accept: str | None) -> bool:
+def accepts_json(accept: str | None) -> bool:
+    """Whether an Accept header lets us answer in JSON."""
     if accept is None or not accept.strip():
         return True
     offers = [offer.split(";") for offer in accept.lower().split(",")]

@@ -22,13 +22,17 @@ class Hosts:
     def __init__(self, allowed: Sequence[str] = ()) -> None:
         self._names = frozenset(one for one in allowed if not one.startswith("."))
         self._suffixes = tuple(one for one in allowed if one.startswith("."))
-        self._any = not allowed
+        self.any = not allowed
         self._answers = functools.lru_cache(maxsize=1_000)(self._has)  # of what callers send, so it is bounded
 
     def require(self, host: str | None) -> None:
         """Raise HostNotAllowed for any other name, and without one."""
-        if not self._any and not self._answers(host or ""):
+        if not self.has(host):
             raise HostNotAllowed
+
+    def has(self, host: str | None) -> bool:
+        """Whether this is one of them."""
+        return self.any or self._answers(host or "")
 
     def _has(self, host: str) -> bool:
         match = _HOST.fullmatch(host.lower())

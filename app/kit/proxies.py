@@ -41,6 +41,7 @@ class Proxies:
 
     def __init__(self, trusted: Sequence[Network] = ()) -> None:
         self._trusted = tuple(trusted)
+        self.any = bool(trusted)  # without any, a request comes from the peer of its connection
         self._is_trusted = functools.lru_cache(maxsize=4_096)(self._in_trusted)
 
     def origin_of(self, scope: asgi.Scope) -> Origin:

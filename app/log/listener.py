@@ -30,6 +30,7 @@ FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS = 0.05, 2.0  # between attempts to c
 _LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 _log = get_logger()
+_spread = random.Random()  # noqa: S311 - keeps workers from coming all at once, and hides nothing
 
 
 class Listener:
@@ -60,7 +61,7 @@ class Listener:
             if self.connects > before:
                 backoff = FIRST_BACKOFF_SECONDS
                 continue  # it did work: at once once more
-            await asyncio.sleep(backoff * random.uniform(0.5, 1.0))  # noqa: S311 - spreads the workers, hides nothing
+            await asyncio.sleep(backoff * _spread.uniform(0.5, 1.0))
             backoff = min(2 * backoff, LAST_BACKOFF_SECONDS)
 
     async def _listen(self) -> None:

@@ -89,7 +89,8 @@ class Tailer:
     @property
     def fresh(self) -> bool:
         """Whether what is known may be answered with as it is."""
-        return self.age < PROOF_SECONDS and self._proven_at > self._needed_from
+        proven_at = self._proven_at
+        return self._clock() - proven_at < PROOF_SECONDS and proven_at > self._needed_from
 
     # ---- what others ask of it ----
 

@@ -84,7 +84,7 @@ class _Predicate:
     name = "compiled predicate"
 
     def __init__(self) -> None:
-        self._policy = load_policy(Config().policies_path)
+        self._policy = load_policy(*Config().policies_paths)
 
     def allows(self, asked: Asked) -> bool:
         return self._policy.allows(*asked)
@@ -96,7 +96,7 @@ class _Gate:
     name = "gate"
 
     def __init__(self) -> None:
-        self._gate = Gate(load_policy(Config().policies_path))
+        self._gate = Gate(load_policy(*Config().policies_paths))
         self._callers: dict[int, Caller] = {}
 
     def allows(self, asked: Asked) -> bool:
@@ -114,7 +114,7 @@ class _Oso:
     name = "Oso VM"
 
     def __init__(self) -> None:
-        self._vm = Interpreter(joined(read_files([Config().policies_path])))
+        self._vm = Interpreter(joined(read_files(Config().policies_paths)))
 
     def allows(self, asked: Asked) -> bool:
         return self._vm.allows(*asked)
@@ -159,11 +159,11 @@ def load_seconds() -> tuple[float, float]:
     here = []
     for _ in range(LOADS):
         started = time.perf_counter()
-        load_policy(Config().policies_path)
+        load_policy(*Config().policies_paths)
         here.append(time.perf_counter() - started)
     code = (
         "import time; from app.access.polar import load_policy; from app.config import Config; "
-        "t = time.perf_counter(); load_policy(Config().policies_path); print(time.perf_counter() - t)"
+        "t = time.perf_counter(); load_policy(*Config().policies_paths); print(time.perf_counter() - t)"
     )
     ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=os.environ)
     return statistics.median(here), float(ended.stdout)

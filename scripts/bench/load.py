@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -40,13 +40,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Load:
-    """What to send where, for how long, over how many connections."""
+    """What to send where, for how long, over how many connections; `once` sends each request once and no more."""
 
     host: str
     port: int
     requests: Sequence[Request]
     connections: int
     seconds: float
+    once: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Result:
 
 def run(load: Load, *, tool: str) -> Result:
     """Send the load with `wrk` or the `built-in` client and wait for the end."""
-    return _by_wrk(load) if tool == "wrk" else _by_us(load)
+    return _by_wrk(load) if tool == "wrk" and not load.once else _by_us(load)
 
 
 def tool_of(choice: str) -> str:
@@ -145,7 +146,7 @@ def main() -> None:
 
 
 async def _send(load: Load) -> Result:
-    raw = [_raw(request, load) for request in load.requests]
+    raw = [raw_request(request, load.host, load.port) for request in load.requests]
     latencies: list[float] = []
     begun = time.perf_counter()
     until = begun + load.seconds
@@ -162,7 +163,10 @@ async def _connection(load: Load, raw: list[bytes], number: int, until: float, l
     errors = 0
     reader, writer = await asyncio.open_connection(load.host, load.port)
     # Connections begin at different requests, so that they do not ask for the same thing at once.
-    for request in islice(cycle(raw), number * len(raw) // load.connections, None):
+    mine: Iterable[bytes] = islice(cycle(raw), number * len(raw) // load.connections, None)
+    if load.once:
+        mine = raw[number :: load.connections]
+    for request in mine:
         begun = time.perf_counter()
         if begun >= until:
             break
@@ -189,9 +193,10 @@ async def _answer(reader: asyncio.StreamReader) -> int:
     return status
 
 
-def _raw(request: Request, load: Load) -> bytes:
+def raw_request(request: Request, host: str, port: int) -> bytes:
+    """The bytes of a request."""
     body = request.body.encode()
-    headers = {"Host": f"{load.host}:{load.port}", **request.headers}
+    headers = {"Host": f"{host}:{port}", **request.headers}
     if body:
         headers["Content-Length"] = str(len(body))
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from questions import HOST
@@ -25,8 +25,20 @@ class BenchFailed(Exception):
     """The measurement could not be made; the message says why."""
 
 
+class Served:
+    """A server process that answers. `redis_url` is where its Redis is, if it said so."""
+
+    def __init__(self, child: subprocess.Popen[str], line: str) -> None:
+        self.child = child
+        _, _, self.redis_url = line.strip().partition(" ")
+
+    def cpu_seconds(self) -> float:
+        """Processor time that its workers have taken."""
+        return sum(_cpu_seconds(pid) for pid in _descendants(self.child.pid))
+
+
 @contextmanager
-def process(what: str, environment: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[str]]:
+def process(what: str, environment: Mapping[str, str], log: Path) -> Iterator[Served]:
     """One server process, from the moment it answers to the end of the block."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("SETPOINT_")}
     with log.open("w") as stderr:
@@ -39,8 +51,7 @@ def process(what: str, environment: Mapping[str, str], log: Path) -> Iterator[su
             start_new_session=True,  # Ctrl-C is ours to pass on, once
         )
     try:
-        _await_ready(child, what, log)
-        yield child
+        yield Served(child, _await_ready(child, what, log))
     finally:
         _end_process(child)
 
@@ -56,7 +67,7 @@ def _end_process(child: subprocess.Popen[str]) -> None:
         child.stdout.close()
 
 
-def _await_ready(child: subprocess.Popen[str], what: str, log: Path) -> None:
+def _await_ready(child: subprocess.Popen[str], what: str, log: Path) -> str:
     def give_up(*_: object) -> None:
         raise BenchFailed(f"The {what} has not answered within {START_LIMIT:.0f} s.")
 
@@ -69,6 +80,26 @@ def _await_ready(child: subprocess.Popen[str], what: str, log: Path) -> None:
         signal.signal(signal.SIGALRM, before)
     if not line:
         raise BenchFailed(f"The {what} could not start: {log.read_text('utf-8').strip() or 'it said nothing'}")
+    return line
+
+
+def _descendants(pid: int) -> list[int]:
+    """Python processes below a process: the servers that are embedded in a node are not among them."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            name, _, rest = path.read_text("utf-8", "replace").partition(") ")
+            if int(rest.split()[1]) == pid and "python" in name:
+                child = int(path.parent.name)
+                found += [child, *_descendants(child)]
+    return found
+
+
+def _cpu_seconds(pid: int) -> float:
+    with suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(") ")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def free_port() -> int:
@@ -102,15 +133,15 @@ def folder() -> Iterator[Path]:
         shutil.rmtree(made, ignore_errors=True)
 
 
-def node_environment(data: Path, port: int, *, scopes: int, workers: int = 1) -> dict[str, str]:
-    """How a measured node is configured."""
-    return {
+def node_environment(data: Path, port: int, *, scopes: int | None = None, workers: int = 1) -> dict[str, str]:
+    """How a measured node is configured. One that joins another on its data folder has no scopes of its own to make."""
+    environment = {
         "SETPOINT_DATA_DIR": str(data),
         "SETPOINT_PORT": str(port),
         "SETPOINT_WORKERS": str(workers),
         "SETPOINT_LOG_LEVEL": "warning",
-        "BENCH_SCOPES": str(scopes),
     }
+    return environment if scopes is None else environment | {"BENCH_SCOPES": str(scopes)}
 
 
 def say(line: str) -> None:

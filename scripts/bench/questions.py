@@ -38,7 +38,7 @@ def contexts(scopes: int, *, seed: int) -> list[str]:
     found = []
     for number in range(CONTEXTS):
         territory = f"territory={chosen.choice(('DE', 'CH'))}"
-        account = f"accountId={account_name(chosen.randrange(scopes))}"
+        account = f"accountId={account_name(chosen.randrange(max(1, scopes // 2)))}"  # the others are cold ones
         user = f"userId={chosen.choice(('alice', 'bob', 'carl'))}"
         found.append("&".join([territory, account, user][: 1 + number % 3]))
     return found
@@ -105,6 +105,25 @@ def conditional(port: int, requests: Sequence[Request]) -> list[Request]:
 def auth(token: str) -> dict[str, str]:
     """The headers of somebody with this token."""
     return {"Authorization": f"Bearer {token}"}
+
+
+def cold_requests(scopes: int, token: str, *, seed: int) -> list[Request]:
+    """Questions in contexts that nothing else here asks about: each account once, and none twice."""
+    del seed
+    return [
+        Request("GET", f"/api/settings/effective?territory=DE&accountId={account_name(number)}", auth(token))
+        for number in range(scopes // 2, scopes)
+    ]
+
+
+def value_requests(requests: Sequence[Request], scopes: int, token: str, *, seed: int) -> list[Request]:
+    """The reads of the values that `put_requests` replaces, in the same order."""
+    chosen = random.Random(seed)
+    numbers = chosen.sample(range(scopes), len(requests))
+    return [
+        Request("GET", f"/api/settings?scope=ACCOUNT&scopeId={account_name(one)}&key={key_name(1)}", auth(token))
+        for one in numbers
+    ]
 
 
 def median_bytes(port: int, requests: Sequence[Request]) -> int:

@@ -2,7 +2,7 @@
 A process of its own that serves until SIGTERM: `server.py node` or `server.py bare`.
 
 The node has embedded servers in the data folder of its environment, the demo registry and the synthetic values.
-Prints one line when requests are answered.
+Prints one line when requests are answered, with the URL of the Redis that it uses.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ READY = "ready"
 def prepare(config: Config, *, demo: bool, announce: Callable[[str], None]) -> Sequence[str]:
     """What `setpoint serve` does before its workers start, then the synthetic values."""
     serve.prepare(config, demo=demo, announce=announce)
-    asyncio.run(synthetic.seed(config, scopes=int(os.environ["BENCH_SCOPES"])))
-    return [READY]
+    if "BENCH_SCOPES" in os.environ:  # else another node of the same data folder has made them
+        asyncio.run(synthetic.seed(config, scopes=int(os.environ["BENCH_SCOPES"])))
+    return [f"{READY} {config.redis_url}"]
 
 
 def main() -> int:

@@ -46,7 +46,7 @@ async def seed(config: Config, *, scopes: int) -> None:
     """Define the synthetic keys and set each of them at every synthetic scope."""
     assert config.database_url is not None
     async with open_database(config.database_url, config=config) as database:
-        gate = Gate(load_policy(config.policies_path))
+        gate = Gate(load_policy(*config.policies_paths))
         registry = Registry(database=database, gate=gate, clock=utc_now, config=config)
         for index in range(KEYS):
             preconditions = Preconditions(if_none_match="*")

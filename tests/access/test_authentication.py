@@ -30,6 +30,7 @@ from app.access.authentication import (
     credential_of,
 )
 from app.access.keys import Issuer
+from app.access.revocation.standing import Standing
 from app.domain.access import Principal
 from app.domain.errors import Malformed, SetpointError, Unauthenticated
 from tests.builders import AT
@@ -142,6 +143,19 @@ def test_the_other_algorithms() -> None:
         assert identified(text).id == "alice"
 
 
+def test_an_ed25519_key_serves_one_algorithm_that_has_two_names() -> None:
+    """RFC 9864 calls Ed25519 what RFC 8037 called EdDSA."""
+    assert identified(token(header={"alg": "Ed25519"})).id == "alice"
+    refused(token(header={"alg": "ed25519"}))
+    refused(token(header={"alg": "Ed448"}))
+
+
+def test_scopes_are_those_that_the_token_names() -> None:
+    assert identified(token(claims(scope="b a b"))) == Principal(id="alice", scopes=("a", "b"), scoped=True)
+    assert identified(token(claims(scope=""))) == Principal(id="alice", scoped=True)
+    assert identified(token()) == Principal(id="alice", scoped=False)
+
+
 def test_without_a_key_id_the_only_key_of_the_issuer_is_meant() -> None:
     header = json.dumps({"alg": "EdDSA"}).encode()
 
@@ -198,6 +212,12 @@ def test_a02_a_public_key_is_no_shared_secret(form: serialization.PublicFormat, 
     digest = hmac.new(secret, signed.encode(), getattr(hashlib, algorithm.replace("HS", "sha"))).digest()
 
     refused(f"{signed}.{b64(digest)}")
+
+
+@pytest.mark.parametrize("algorithm", ["Ed25519", "EdDSA"])
+def test_a02_the_name_of_one_algorithm_opens_no_key_of_another(algorithm: str) -> None:
+    for key_id, iss in (("rsa", OTHER_ISS), ("ec", OTHER_ISS)):
+        refused(token(claims(iss=iss), header={"alg": algorithm, "kid": key_id}))
 
 
 @pytest.mark.parametrize("algorithm", ["RS384", "RS512", "PS256"])
@@ -400,6 +420,14 @@ def test_a06_header_members_that_change_the_meaning_are_refused(extra: dict[str,
         {"sub": ["alice"]},
         {"sub": "a\0b"},
         {"sub": "x" * 201},
+        {"scope": ["settings:read"]},
+        {"scope": 1},
+        {"scope": None},
+        {"scope": 'a"b'},
+        {"scope": "x" * 201},
+        {"jti": 5},
+        {"jti": ""},
+        {"jti": "x" * 256},
     ],
     ids=lambda wrong: str(wrong)[:40],
 )
@@ -486,6 +514,31 @@ def test_a09_a_token_whose_key_was_withdrawn_is_refused_though_it_was_verified_b
         who.identify(text)
 
 
+def test_a08_a_token_is_looked_at_again_when_something_was_revoked(monkeypatch: pytest.MonkeyPatch) -> None:
+    who = authenticator()
+    text = token()
+    who.identify(text)
+    asked: list[object] = []
+    monkeypatch.setattr(Standing, "revokes", lambda self, credential: asked.append(credential))
+
+    who.identify(text)
+    assert asked == []
+    who.standing.learn([], now=NOW)
+    who.identify(text)
+    who.identify(text)
+    assert len(asked) == 1
+
+
+def test_a09_renewed_keys_that_are_the_same_cost_no_signature(monkeypatch: pytest.MonkeyPatch) -> None:
+    issuer = Issuer(ISS, audience=AUD, keys={"ed": ("EdDSA", ED.public_key())})
+    who = Authenticator({ISS: issuer}, clock=Frozen(), cache_entries=10)
+    first = who.identify(text := token())
+    issuer.renew({"ed": ("EdDSA", ED.public_key()), "other": ("EdDSA", STRANGER.public_key())})
+    monkeypatch.setattr(jwt, "decode", None)
+
+    assert who.identify(text) is first
+
+
 def test_a_refused_token_is_not_remembered() -> None:
     who = authenticator()
 
@@ -521,7 +574,8 @@ def request(*headers: tuple[str, str | bytes]) -> dict[str, Any]:
         ([("authorization", "bearer abc")], "abc"),
         ([("authorization", "BEARER   abc ")], "abc"),
         ([("x-api-key", "abc")], "abc"),
-        ([("x-api-key", " abc ")], "abc"),
+        ([("x-api-key", " abc\t")], "abc"),
+        ([("x-api-key", "abc\n")], "abc\n"),  # not what HTTP lets stand around a value, so it is part of it
         ([("authorization", "Bearer abc"), ("x-api-key", "abc")], "abc"),
         ([("authorization", "Bearer abc"), ("authorization", "Bearer abc")], "abc"),
         ([("authorization", b"Bearer \xff")], "\xff"),

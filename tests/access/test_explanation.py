@@ -17,7 +17,7 @@ from tests.builders import NOW, principal, setting_resource
 
 @pytest.fixture(scope="module")
 def policy() -> Policy:
-    return load_policy(Config().policies_path)
+    return load_policy(*Config().policies_paths)
 
 
 def test_an_explanation_decides_as_the_policy_does(policy: Policy) -> None:

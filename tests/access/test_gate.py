@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import Any
 
 import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from app.access.compiler.sql import SqlCondition
 from app.access.gate import Gate
 from app.access.polar import load_policy
 from app.config import Config
-from app.domain.access import Access, Action, Circumstances, Principal, circumstances_at
+from app.domain.access import Access, Action, Circumstances, Principal, SettingResource, circumstances_at
 from app.domain.errors import Forbidden, NotFound
 from app.domain.scope import Level
-from tests.builders import AT, caller, principal, setting_resource
+from tests.builders import AT, NOW, caller, principal, setting_resource
 
 
 class StandIn:
@@ -40,7 +42,7 @@ def gate(**answers: Any) -> Gate:
 
 @pytest.fixture(scope="module")
 def shipped() -> Gate:
-    return Gate(load_policy(Config().policies_path))
+    return Gate(load_policy(*Config().policies_paths))
 
 
 @pytest.mark.parametrize("answer", [True, False])
@@ -156,7 +158,7 @@ def accesses(asked: Gate, *, circumstances: Circumstances = OVERRIDING, action: 
 def test_a_refusal_is_noted_with_what_it_was_about() -> None:
     [access] = accesses(gate(read=True), circumstances=circumstances_at(AT))
 
-    assert (access.outcome, access.action, access.resource) == ("denied", "write", "setting TENANT/acme")
+    assert (access.outcome, access.action, access.resource) == ("denied", "write", "setting/TENANT/acme")
     assert access.tenant == "acme"
     assert access.reason is None
 
@@ -186,3 +188,74 @@ def test_what_may_not_be_known_is_refused_as_absent_whatever_else_is_allowed() -
         gate(read=True).require_visible(somebody, Action.RESOLVE, setting_resource())
 
     assert [access.outcome for access in somebody.accesses] == ["denied"]
+
+
+# ---- Lists ----
+
+COLUMNS = {name: name for name in SettingResource.__struct_fields__}
+MANAGER = principal(roles=("manager",), territories=("DE",))
+
+
+def test_a_condition_says_what_a_decision_says_without_a_reason(shipped: Gate) -> None:
+    somebody = caller(MANAGER)
+
+    condition = shipped.condition(somebody, Action.WRITE, SettingResource, COLUMNS, start=3)
+
+    direct = shipped.policy.condition(MANAGER, Action.WRITE, SettingResource, NOW, columns=COLUMNS, start=3)
+    assert condition == direct
+    assert "$3::" in condition.text
+    assert somebody.accesses == []
+
+
+def test_rows_that_only_a_reason_opened_are_noted_once_for_the_list(shipped: Gate) -> None:
+    somebody = caller(MANAGER, circumstances=OVERRIDING)
+
+    condition = shipped.condition(somebody, Action.READ, SettingResource, COLUMNS, known={"tenant": "acme"})
+
+    plain = shipped.condition(caller(MANAGER), Action.READ, SettingResource, COLUMNS, known={"tenant": "acme"})
+    assert condition.text.startswith(f"({plain.text} OR ")
+    assert len(condition.arguments) == len(set(re.findall(r"\$\d+", condition.text)))
+    [access] = somebody.accesses
+    assert (access.outcome, access.resource, access.tenant) == ("overridden", "setting/*", "acme")
+    assert access.reason == OVERRIDING.override_reason
+
+
+@pytest.mark.parametrize(
+    ("somebody", "known"),
+    [
+        (principal(roles=("admin",)), {}),
+        (MANAGER, {"tenant": "globex"}),
+        (MANAGER, {"level": "TENANT", "territory": None}),
+        (principal(roles=("platform_admin",)), {"sensitivity": 0}),
+    ],
+    ids=["whom a reason gives nothing", "elsewhere", "of no territory", "who may do all"],
+)
+def test_a_reason_that_opens_no_row_is_not_noted(shipped: Gate, somebody: Principal, known: dict[str, Any]) -> None:
+    asker = caller(somebody, circumstances=OVERRIDING)
+
+    condition = shipped.condition(asker, Action.READ, SettingResource, COLUMNS, known=known)
+
+    assert condition == shipped.condition(caller(somebody), Action.READ, SettingResource, COLUMNS, known=known)
+    assert asker.accesses == []
+
+
+@pytest.mark.parametrize(
+    ("class_", "columns", "somebody"),
+    [
+        (SettingResource, {}, MANAGER),
+        (str, COLUMNS, MANAGER),
+        (SettingResource, COLUMNS, principal(roles=("manager",), clearance=2**70)),
+    ],
+    ids=["no column", "no resource", "no such rank"],
+)
+def test_an_error_while_a_condition_is_made_lets_no_row_pass_and_is_counted(
+    shipped: Gate, class_: type, columns: dict[str, str], somebody: Principal
+) -> None:
+    closed = Gate(shipped.policy)
+
+    with capture_logs() as lines:
+        condition = closed.condition(caller(somebody), Action.READ, class_, columns)
+
+    assert condition == SqlCondition(text="FALSE")
+    assert closed.errors == 1
+    assert [line["event"] for line in lines] == ["gate-error"]

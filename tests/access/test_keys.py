@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from structlog.testing import capture_logs
 
 from app.access import keys, local_key
+from app.access.issuers import IssuerEntry
 from app.access.keys import MAX_JWKS_BYTES, MAX_STALE_SECONDS, Issuer, KeySetError, open_issuers, parse_jwks
 from app.config import Config
 
@@ -58,6 +59,11 @@ def test_each_key_serves_the_one_algorithm_of_its_type(key: Any, algorithm: str)
     assert found["k1"][1].public_numbers() if algorithm != "EdDSA" else found["k1"][1]
 
 
+@pytest.mark.parametrize("name", ["EdDSA", "Ed25519"])
+def test_an_ed25519_key_may_call_its_algorithm_by_either_name(name: str) -> None:
+    assert parse_jwks(jwks(jwk(ED, alg=name)))["k1"][0] == "EdDSA"
+
+
 def test_keys_are_found_by_their_ids() -> None:
     assert set(parse_jwks(jwks(jwk(ED, kid="a"), jwk(RSA, kid="b"), jwk(EC, kid="c")))) == {"a", "b", "c"}
 
@@ -68,6 +74,10 @@ def test_keys_are_found_by_their_ids() -> None:
         jwk(use="enc"),
         jwk(RSA, alg="RS512"),
         jwk(RSA, alg="PS256"),
+        jwk(RSA, alg="Ed25519"),
+        jwk(EC, alg="Ed25519"),
+        jwk(EC, alg="EdDSA"),
+        jwk(ED, alg="ES256"),
         jwk(RSA, alg="RSA-OAEP"),
         jwk(EC, crv="P-384"),
         jwk(EC, crv="secp256k1"),
@@ -131,6 +141,52 @@ def test_a_key_that_went_away_is_not_found_any_longer() -> None:
 
     assert issuer.key("old") is None
     assert issuer.key("new") == "key"
+
+
+def test_an_issuer_uses_the_algorithms_that_it_was_given() -> None:
+    entry = IssuerEntry(issuer=ISS, audience="a", jwks="x", algorithms=("Ed25519",))
+    issuer = Issuer(ISS, audience="a", keys={}, entry=entry)
+
+    issuer.renew(parse_jwks(jwks(jwk(ED, kid="a"), jwk(RSA, kid="b"))))
+
+    assert issuer.key("a") is not None
+    assert issuer.key("b") is None
+
+
+def test_an_unknown_key_id_asks_for_keys_once_and_not_within_the_cooldown(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(now=1_000.0)
+    monkeypatch.setattr(keys, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    issuer = Issuer(ISS, audience="a", keys={})
+
+    def asks(key_id: object) -> bool:
+        issuer.wanted.clear()
+        issuer.miss(key_id)
+        return issuer.wanted.is_set()
+
+    issuer.fetching()
+    clock.now += keys.COOLDOWN_SECONDS - 0.1
+    assert not asks("a")
+    clock.now += 0.1
+    assert asks("a")
+    issuer.fetching()
+    clock.now += keys.COOLDOWN_SECONDS
+    assert not asks("a"), "it was asked for, and was not there"
+    assert asks("b")
+    assert not asks(None)
+    assert not asks(5)
+    issuer.regular()
+    assert asks("a")
+    assert issuer.unknown_key_ids == 7
+    assert issuer.fetches == 2
+
+
+def test_unknown_key_ids_take_bounded_memory() -> None:
+    issuer = Issuer(ISS, audience="a", keys={})
+
+    for number in range(keys.MAX_UNKNOWN_KEY_IDS + 50):
+        issuer.miss(f"k{number}")
+
+    assert len(issuer._missing) == keys.MAX_UNKNOWN_KEY_IDS
 
 
 def test_a_key_set_that_is_not_renewed_is_believed_for_a_day_and_not_longer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,6 +288,16 @@ def http(status: str, body: bytes = b"", *headers: str) -> bytes:
 async def renewed(answer: bytes) -> bool:
     async with serving(answer) as url:
         return await keys._renew(Issuer(ISS, audience="setpoint", keys={}), url)
+
+
+def test_a_redirect_is_not_followed_wherever_it_leads() -> None:
+    async def ask() -> bool:
+        async with serving(http("200 OK", jwks(jwk()))) as good:
+            return await renewed(http("302 Found", b"", f"Location: {good}"))
+
+    with capture_logs() as lines:
+        assert asyncio.run(ask()) is False
+    assert [line["event"] for line in lines] == ["jwks-unavailable"]
 
 
 def test_keys_over_http() -> None:

@@ -9,11 +9,16 @@ import msgspec
 import pytest
 
 from app.domain.event import (
+    ApiKeyCreated,
+    ApiKeyRevoked,
+    ApiKeyRotated,
+    CredentialsRevoked,
     DefinitionChanged,
     DefinitionCreated,
     DefinitionDeleted,
     Fact,
     Feed,
+    RevocationLifted,
     ScopeDescribed,
     ScopeForgotten,
     TenantRegistered,
@@ -50,6 +55,23 @@ FACTS: list[tuple[Fact, str, str | None, str, str]] = [
     (ScopeForgotten(scope=USER, version=2), "setting.scope-forgotten", "acme", "scope", "USER/acme/alice"),
     (TenantRegistered(tenant_id="acme", version=1), "setting.tenant-registered", "acme", "tenant", "acme"),
     (TenantRemoved(tenant_id="acme", version=2), "setting.tenant-removed", "acme", "tenant", "acme"),
+    (ApiKeyCreated(key_id="k1", tenant_id="acme", version=1), "access.api-key-created", "acme", "api-key", "k1"),
+    (ApiKeyRotated(key_id="k1", tenant_id="acme", version=2), "access.api-key-rotated", "acme", "api-key", "k1"),
+    (ApiKeyRevoked(key_id="k1", tenant_id=None, version=3), "access.api-key-revoked", None, "api-key", "k1"),
+    (
+        CredentialsRevoked(revocation_id=ID, tenant_id="acme", version=1),
+        "access.credentials-revoked",
+        "acme",
+        "revocation",
+        str(ID),
+    ),
+    (
+        RevocationLifted(revocation_id=ID, tenant_id=None, version=2),
+        "access.revocation-lifted",
+        None,
+        "revocation",
+        str(ID),
+    ),
 ]
 
 

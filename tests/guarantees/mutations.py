@@ -103,6 +103,33 @@ async def _remove(api: Api) -> Send:
     return lambda: api.root.delete("/api/tenants/initech", headers=match(current))
 
 
+API_KEYS, REVOCATIONS = "/api/security/api-keys", "/api/security/revocations"
+
+
+async def _key(api: Api) -> Send:
+    body = {"name": "reader", "roles": ["service"]}
+    return lambda: api.root.post(API_KEYS, json=body)
+
+
+async def _rotate(api: Api) -> Send:
+    made = (await (await _key(api))()).json()
+    return lambda: api.root.post(f"{API_KEYS}/{made['id']}/rotate", json={"overlapSeconds": 9}, headers=match(made))
+
+
+async def _end_key(api: Api) -> Send:
+    made = (await (await _key(api))()).json()
+    return lambda: api.root.delete(f"{API_KEYS}/{made['id']}")
+
+
+async def _revoke(api: Api) -> Send:
+    return lambda: api.root.post(REVOCATIONS, json={"jti": "stolen", "reason": "lost"})
+
+
+async def _lift(api: Api) -> Send:
+    made = (await (await _revoke(api))()).json()
+    return lambda: api.root.delete(f"{REVOCATIONS}/{made['id']}")
+
+
 SET, UNSET = "setting.value-set", "setting.value-unset"
 MUTATIONS = {
     "create": Mutation("createSetting", _create, (SET,), "acme"),
@@ -119,5 +146,10 @@ MUTATIONS = {
     "forget": Mutation("deleteScope", _forget, ("setting.scope-forgotten",), "acme"),
     "register": Mutation("putTenant", _register, ("setting.tenant-registered",), "initech"),
     "rename": Mutation("putTenant", _rename, ("setting.tenant-registered",), "initech"),
+    "create a key": Mutation("createApiKey", _key, ("access.api-key-created",), "acme"),
+    "rotate a key": Mutation("rotateApiKey", _rotate, ("access.api-key-rotated",), "acme"),
+    "revoke a key": Mutation("revokeApiKey", _end_key, ("access.api-key-revoked",), "acme"),
+    "revoke": Mutation("addRevocation", _revoke, ("access.credentials-revoked",), "acme"),
+    "lift": Mutation("liftRevocation", _lift, ("access.revocation-lifted",), "acme"),
     "remove": Mutation("deleteTenant", _remove, ("setting.tenant-removed",), "initech"),
 }

@@ -5,9 +5,11 @@ from __future__ import annotations
 from app.kit.database import Connection
 
 TABLES = (
+    "api_key",
     "append_dedupe",
     "event",
     "feed_head",
+    "revocation",
     "scope",
     "setting_definition",
     "setting_history",

@@ -66,7 +66,7 @@ async def test_events_carry_names_and_versions_and_never_values(api: Api, db: Co
 
     for event in await db.fetch("SELECT payload FROM event WHERE feed = $1 AND position > $2", Feed.SETTINGS, before):
         payload = msgspec.json.decode(event["payload"])
-        assert set(payload) <= {"settingId", "scope", "key", "version", "tenantId"}
+        assert set(payload) <= {"settingId", "scope", "key", "version", "tenantId", "keyId", "revocationId"}
 
 
 @pytest.mark.parametrize("name", list(MUTATIONS))

@@ -1,167 +1,100 @@
 """
-The shipped policy, held against tables of who may do what (tests/policies/cases/*.yaml).
+The policies, held against tables of who may do what (tests/policies/cases), in each form in which they decide.
 
-What a table does not name is refused. Each rule of the policy is there for some case: without it a case fails.
+What a table does not name is refused. Each rule of a policy is there for some case: without it a case fails.
 """
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
-import yaml
 from oso import OsoError
 
 from app.access.gate import Gate
 from app.access.polar import Interpreter, load_policy
-from app.config import Config
-from app.domain.access import (
-    ACTIONS,
-    Action,
-    ApiKeyResource,
-    AuditResource,
-    Circumstances,
-    DecisionPointResource,
-    DefinitionResource,
-    EventResource,
-    OperationsResource,
-    PolicyResource,
-    Principal,
-    Resource,
-    ScopeFacts,
-    ScopeResource,
-    SettingResource,
-    TenantResource,
-    circumstances_at,
-    facts_of,
-    setting_at,
-)
-from app.domain.definition import Sensitivity
-from app.domain.scope import Level, scope_of
+from app.access.policy_files import joined, read_files
+from app.domain.access import ACTIONS, SettingResource
+from app.domain.scope import Level
+from app.kit.database import Connection
+from tests.builders import caller
+from tests.policies.rows import rows_of
+from tests.policies.tables import CASES, ROOT, SHIPPED_TABLES, TABLES, Case, Table
 
-TABLES = sorted((Path(__file__).parent / "cases").glob("*.yaml"))
-SOURCE = "\n".join(path.read_text("utf-8") for path in sorted(Config().policies_path.glob("*.polar")))
-EVERYTHING = "everything"
+pytestmark = pytest.mark.anyio
+
+by_name = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 
 
-class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """One cell: what one principal may do with one resource."""
-
-    table: str
-    who: str
-    what: str
-    principal: Principal
-    circumstances: Circumstances
-    resource: Resource
-    allowed: frozenset[str]
+@functools.cache
+def gate_of(policies_dir: str) -> Gate:
+    """The gate of a table's policy; loaded once for all tables of one policy."""
+    [folders] = {tuple(table.folders) for table in TABLES if table.policies_dir == policies_dir}
+    return Gate(load_policy(*folders))
 
 
-def cases_of(path: Path) -> list[Case]:
-    table = yaml.safe_load(path.read_text("utf-8"))
-    principals = {name: principal_of(attributes) for name, attributes in table["principals"].items()}
-    circumstances = {name: circumstances_of(attributes) for name, attributes in table["principals"].items()}
-    resources = {name: resource_of(attributes) for name, attributes in table["resources"].items()}
-    allowed = {who: row_of(row, set(resources)) for who, row in table["allowed"].items()}
-    assert allowed.keys() <= principals.keys(), f"{path.name} allows something to somebody unknown"
-    return [
-        Case(
-            table=path.stem,
-            who=who,
-            what=what,
-            principal=principal,
-            circumstances=circumstances[who],
-            resource=resource,
-            allowed=frozenset(allowed.get(who, {}).get(what, "").split()),
-        )
-        for who, principal in principals.items()
-        for what, resource in resources.items()
-    ]
+def allowed(table: Table) -> dict[tuple[str, str], set[str]]:
+    return {(case.who, case.what): set(case.allowed) for case in table.cases}
 
 
-def principal_of(attributes: dict[str, Any]) -> Principal:
-    """Of acme and cleared for internal, unless said otherwise."""
-    clearance = Sensitivity(attributes.get("clearance", "internal")).rank
-    scoped = "scopes" in attributes
-    return msgspec.convert({"tenant": "acme", **attributes, "clearance": clearance, "scoped": scoped}, Principal)
-
-
-def circumstances_of(attributes: dict[str, Any]) -> Circumstances:
-    """Wednesday noon without a reason to override, unless said otherwise (`at`, `reason`)."""
-    at = attributes.get("at", datetime(2026, 3, 4, 12, tzinfo=UTC))
-    return circumstances_at(at, override_reason=attributes.get("reason"))
-
-
-def resource_of(attributes: dict[str, Any]) -> Resource:
-    """A setting (`scope`), an entry of the directory (`entry`), or what `_OTHERS` names."""
-    for name, made in _OTHERS.items():
-        if name in attributes:
-            return made(attributes[name])
-    level = Level(attributes["scope"] if "scope" in attributes else attributes["entry"])
-    scope = scope_of(level, tenant=attributes.get("tenant", "acme"), scope_id=attributes.get("scopeId"))
-    facts = facts_of(scope, ScopeFacts(territory=attributes.get("territory"), owner=attributes.get("owner")))
-    if "scope" in attributes:
-        return setting_at(scope, facts, Sensitivity(attributes.get("sensitivity", "internal")))
-    return ScopeResource(
-        tenant=str(scope.tenant),
-        level=level.value,
-        scope_id=scope.scope_id,
-        territory=facts.territory,
-        owner=facts.owner,
-    )
-
-
-_OTHERS: dict[str, Callable[[Any], Resource]] = {
-    "definition": lambda sensitivity: DefinitionResource(sensitivity=Sensitivity(sensitivity).rank),
-    "audit": lambda tenant: AuditResource(tenant=tenant),
-    "tenantEntry": lambda tenant: TenantResource(tenant=tenant),
-    "apiKey": lambda tenant: ApiKeyResource(tenant=tenant, owner="ada"),
-    "event": lambda tenant: EventResource(tenant=tenant, type="order.paid", aggregate_type="order"),
-    "policy": lambda _: PolicyResource(),
-    "operations": lambda tenant: OperationsResource(tenant=tenant),
-    "decisionPoint": lambda tenant: DecisionPointResource(tenant=tenant),
-}
-
-
-def row_of(row: dict[str, str], resources: set[str]) -> dict[str, str]:
-    """The actions by resource; several resources may be named with commas, `everything` is all of the table."""
-    actions: dict[str, str] = {}
-    for names, words in row.items():
-        for name in resources if names == EVERYTHING else names.split(", "):
-            assert name in resources, f"there is no resource {name!r} in this table"
-            assert name not in actions, f"{name!r} stands twice in a row"
-            assert set(words.split()) <= {action.value for action in Action}, f"{words!r} are not all actions"
-            actions[name] = words
-    return actions
-
-
-CASES = [case for path in TABLES for case in cases_of(path)]
-
-
-@pytest.fixture(scope="module")
-def gate() -> Gate:
-    return Gate(load_policy(Config().policies_path))
-
-
-@pytest.mark.parametrize("who", dict.fromkeys((case.table, case.who) for case in CASES), ids=" - ".join)
-def test_everybody_may_do_what_the_table_says_and_nothing_else(gate: Gate, who: tuple[str, str]) -> None:
-    mine = [case for case in CASES if (case.table, case.who) == who]
+@by_name
+def test_the_predicate_allows_what_the_table_says_and_nothing_else(table: Table) -> None:
+    gate = gate_of(table.policies_dir)
 
     granted = {
-        case.what: {
+        (case.who, case.what): {
             action.value
             for action in ACTIONS[type(case.resource)]
             if gate.decides(case.principal, action, case.resource, case.circumstances)
         }
-        for case in mine
+        for case in table.cases
     }
 
-    assert granted == {case.what: case.allowed for case in mine}
+    assert granted == allowed(table)
     assert gate.errors == 0
+
+
+@by_name
+def test_the_vm_allows_what_the_table_says_and_nothing_else(table: Table) -> None:
+    vm = Interpreter(joined(read_files(table.folders)))
+
+    granted = {
+        (case.who, case.what): {
+            action.value
+            for action in ACTIONS[type(case.resource)]
+            if vm.allows(case.principal, action, case.resource, case.circumstances)
+        }
+        for case in table.cases
+    }
+
+    assert granted == allowed(table)
+
+
+@by_name
+async def test_the_database_passes_what_the_table_says_and_nothing_else(db: Connection, table: Table) -> None:
+    gate = gate_of(table.policies_dir)
+    granted: dict[tuple[str, str], set[str]] = {(case.who, case.what): set() for case in table.cases}
+
+    for class_ in {type(case.resource) for case in table.cases}:
+        things = {case.what: case.resource for case in table.cases if type(case.resource) is class_}
+        await db.execute(rows_of("things", class_, list(things.values())))
+        columns = {name: f"t.{name}" for name in class_.__struct_fields__}
+        for case in {case.who: case for case in table.cases}.values():
+            for action in ACTIONS[class_]:
+                somebody = caller(case.principal, circumstances=case.circumstances)
+                condition = gate.condition(somebody, action, class_, columns)
+                passing = await db.fetch(f"SELECT t.number FROM things t WHERE {condition.text}", *condition.arguments)
+                for row in passing:
+                    granted[case.who, list(things)[row["number"]]].add(action.value)
+
+    assert granted == allowed(table)
+    assert gate.errors == 0
+
+
+SOURCE = "\n".join(source for _, source in read_files(SHIPPED_TABLES[0].folders))
 
 
 def test_the_tables_speak_of_every_role_level_and_class_of_resource() -> None:
@@ -177,6 +110,13 @@ def test_the_tables_speak_of_every_role_level_and_class_of_resource() -> None:
     assert {type(case.resource) for case in CASES} == set(ACTIONS)
 
 
+def test_every_example_about_our_own_classes_has_a_table() -> None:
+    examples = {path.parent for path in (ROOT / "policies" / "examples").rglob("*.polar")}
+    of_others = {path.parent for path in (ROOT / "policies" / "examples").rglob("*.types.yaml")}
+
+    assert examples - of_others == {folder for table in TABLES for folder in table.folders[1:]}
+
+
 # ---- Every rule is there for a case ----
 
 
@@ -186,10 +126,7 @@ def rules_of(source: str) -> list[str]:
     return [rule.strip() for rule in re.findall(r"[^;]*\bif\b[^;]*;", text)]
 
 
-RULES = rules_of(SOURCE)
-
-
-def breaks_a_case(rules: list[str]) -> bool:
+def breaks_a_case(rules: Sequence[str], cases: Sequence[Case]) -> bool:
     """Whether some case comes out otherwise by these rules."""
     try:
         vm = Interpreter("\n".join(rules))
@@ -197,16 +134,36 @@ def breaks_a_case(rules: list[str]) -> bool:
         return True
     return any(
         vm.allows(case.principal, action, case.resource, case.circumstances) is not (action in case.allowed)
-        for case in CASES
+        for case in cases
         for action in ACTIONS[type(case.resource)]
     )
 
 
-def test_all_rules_together_break_no_case() -> None:
+RULES = rules_of(SOURCE)
+
+
+def test_all_rules_are_found() -> None:
     assert len(RULES) == len(re.findall(r"^\w+\(", SOURCE, re.MULTILINE))
-    assert not breaks_a_case(RULES)
 
 
 @pytest.mark.parametrize("number", range(len(RULES)), ids=lambda number: " ".join(RULES[number].split())[:60])
 def test_no_rule_can_be_left_out(number: int) -> None:
-    assert breaks_a_case(RULES[:number] + RULES[number + 1 :])
+    assert breaks_a_case(RULES[:number] + RULES[number + 1 :], CASES)
+
+
+def rules_of_examples() -> list[tuple[Table, Path, int]]:
+    return [
+        (table, folder, number)
+        for table in TABLES
+        for folder in table.folders[1:]
+        for number in range(len(rules_of(read_files([folder])[0][1])))
+    ]
+
+
+@pytest.mark.parametrize(("table", "folder", "number"), rules_of_examples(), ids=lambda one: getattr(one, "name", one))
+def test_no_rule_of_an_example_can_be_left_out(table: Table, folder: Path, number: int) -> None:
+    [(_, source)] = read_files([folder])
+    rules = rules_of(source)
+
+    assert len(rules) == len(re.findall(r"^\w+\(", source, re.MULTILINE))
+    assert breaks_a_case(RULES + rules[:number] + rules[number + 1 :], table.cases)

@@ -16,7 +16,6 @@ from app.access.audit.verify import verify
 from app.access.caller import caller_of
 from app.access.gate import Gate
 from app.domain.access import Action, AuditResource, reach_of
-from app.domain.errors import Malformed, Violation
 from app.domain.scope import ScopeId, TenantId
 from app.kit.database import Database
 from app.kit.http import ApiRequest, Operation, api, encode, paged, view
@@ -25,12 +24,16 @@ from app.log.position import current_position
 
 _TAG = "Security"
 _LATEST = 2**63 - 1  # before this place: all of them
+_FIRST, _LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 MOST_VERIFIED = 10_000  # records in one request; about 150 ms
 
 Outcome = Literal["changed", "denied", "read", "overridden"]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
-Resource = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT_CHARACTERS)]
+Resource = Annotated[
+    str,
+    msgspec.Meta(min_length=1, max_length=MAX_TEXT_CHARACTERS, extra_json_schema={"pattern": r"^[^\x00-\x1f\x7f]*$"}),
+]
 VerifyLimit = Annotated[int, msgspec.Meta(ge=1, le=MOST_VERIFIED)]
 
 
@@ -215,18 +218,16 @@ def _wanted(params: AuditPageQuery) -> Wanted:
         actor=params.actor,
         outcome=params.outcome,
         resource=params.resource,
-        since=_in_utc("since", params.since),
-        until=_in_utc("until", params.until),
+        since=_in_utc(params.since),
+        until=_in_utc(params.until),
     )
 
 
-def _in_utc(name: str, moment: datetime | None) -> datetime | None:
+def _in_utc(moment: datetime | None) -> datetime | None:
     try:
         return None if moment is None else moment.astimezone(UTC)
-    except OverflowError as error:  # the first and the last day there is, in another zone
-        detail = "There is no such moment in UTC."
-        violation = Violation(pointer=f"/query/{name}", code="form", detail=detail)
-        raise Malformed(detail, errors=[violation]) from error
+    except OverflowError:  # the first or last day there is, in another zone: there is no record beyond it either
+        return _FIRST if moment is not None and moment.year == 1 else _LAST
 
 
 def _shown(record: Record) -> AuditRecordView:

@@ -7,6 +7,7 @@ found here, when the policy is loaded.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -37,10 +38,20 @@ def check_attributes(alternatives: Iterable[Conjunction], classes: Mapping[str, 
             _check(condition, kinds)
 
 
-def kinds_of(class_: type) -> dict[str, frozenset[type]]:
+@functools.lru_cache(maxsize=256)  # msgspec evaluates the annotations anew each time
+def kinds_of(class_: type) -> Mapping[str, frozenset[type]]:
     """The plain types that each attribute of a Struct may have; a collection counts as those of its elements."""
-    fields = msgspec.structs.fields(class_)
-    return {field.name: _plain_types(msgspec.inspect.type_info(field.type)) for field in fields}
+    return {name: _plain_types(info) for name, info in _infos(class_)}
+
+
+@functools.lru_cache(maxsize=256)
+def collections_of(class_: type) -> frozenset[str]:
+    """The attributes of a Struct that hold many values."""
+    return frozenset(name for name, info in _infos(class_) if isinstance(info, msgspec.inspect.VarTupleType))
+
+
+def _infos(class_: type) -> list[tuple[str, msgspec.inspect.Type]]:
+    return [(field.name, msgspec.inspect.type_info(field.type)) for field in msgspec.structs.fields(class_)]
 
 
 def _check(condition: Condition, kinds: Mapping[str, Mapping[str, frozenset[type]]]) -> None:

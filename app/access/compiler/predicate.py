@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import re
+from collections.abc import Callable, Sequence
 from typing import Any as Anything
 from typing import TypeAlias, cast
 
@@ -25,12 +27,20 @@ from app.access.compiler.factor import All, Tree
 from app.domain.access import Circumstances, Principal, Resource
 
 Decide: TypeAlias = Callable[[Principal, Resource, Circumstances], bool]
+DecideAll: TypeAlias = Callable[[Principal, Sequence[Resource], Circumstances], bool]
 
 
 class Predicate(msgspec.Struct, frozen=True, kw_only=True):
-    """A compiled decision: whether a principal may, and the Python it is made of, for whoever wants to read it."""
+    """
+    A compiled decision: whether a principal may, and the Python it is made of, for whoever wants to read it.
+
+    `everywhere` and `nowhere` say whether it holds for all of several resources, and for none of them: the same
+    expression, without a call for each.
+    """
 
     decide: Decide
+    everywhere: DecideAll
+    nowhere: DecideAll
     source: str
 
 
@@ -40,10 +50,31 @@ def predicate_of(tree: Tree, *, name: str) -> Predicate:
 
     The source holds nothing but our own operators, checked attribute names and `repr`s of plain constants.
     """
-    source = f"def decide(p, r, c):\n    return {_expression(tree)}\n"
+    expression = _expression(tree)
+    source = f"def decide(p, r, c):\n    return {expression}\n"
+    written = [source, _of_each("everywhere", expression, wanted=True), _of_each("nowhere", expression, wanted=False)]
     namespace: dict[str, Anything] = {"__builtins__": {"any": any, "frozenset": frozenset}}
-    exec(compile(source, f"<policy: {name}>", "exec"), namespace)  # noqa: S102 - we wrote every word of it
-    return Predicate(decide=cast(Decide, namespace["decide"]), source=source)
+    exec(compile("".join(written), f"<policy: {name}>", "exec"), namespace)  # noqa: S102 - we wrote every word of it
+    return Predicate(
+        decide=cast(Decide, namespace["decide"]),
+        everywhere=cast(DecideAll, namespace["everywhere"]),
+        nowhere=cast(DecideAll, namespace["nowhere"]),
+        source=source,
+    )
+
+
+def _of_each(name: str, expression: str, *, wanted: bool) -> str:
+    """The source of a function that says whether an expression is this for each of some resources."""
+    if not re.search(r"\br\.", expression):  # then it is the same for all of them
+        return f"def {name}(p, rs, c):\n    return ({expression}) is {wanted}\n"
+    lines = ["for r in rs:", f"    if ({expression}) is not {wanted}:", "        return False", "return True"]
+    return f"def {name}(p, rs, c):\n" + "".join(f"    {line}\n" for line in lines)
+
+
+@functools.lru_cache(maxsize=4_096)
+def alone(condition: Condition) -> Decide:
+    """The function that a single condition means."""
+    return predicate_of(All((condition,)), name=shown(condition)).decide
 
 
 def _expression(tree: Tree) -> str:

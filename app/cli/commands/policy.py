@@ -28,7 +28,8 @@ def policy() -> None:
     """
     The rules of who may do what.
 
-    FOLDERS hold .polar files; without any, those of SETPOINT_POLICIES_DIR are meant.
+    FOLDERS hold .polar files, and `shipped` stands for those that come with Setpoint; without any, those of
+    SETPOINT_POLICIES_DIR are meant.
     """
 
 
@@ -123,9 +124,10 @@ def explain(
 def _loaded(folders: Sequence[Path]) -> Policy:
     from app.access.polar import load_policy
     from app.access.policy import PolicyError
+    from app.config import policy_folder
 
     try:
-        return load_policy(*(folders or [configuration().policies_path]))
+        return load_policy(*([policy_folder(str(one)) for one in folders] or configuration().policies_paths))
     except PolicyError as error:
         raise CommandFailed(str(error), code=FINDINGS) from error
 

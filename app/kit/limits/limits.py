@@ -74,6 +74,15 @@ class Limits:
             return _NOTHING
         return self._passed(self._reads.rate, spare)
 
+    def try_read(self, principal: Principal) -> Fields | None:
+        """The same, but None instead of a refusal, which is then neither made nor counted."""
+        if self._reads is None:
+            return _NOTHING
+        spare = self._reads.take((principal.tenant, principal.id))
+        if spare * _LOW >= self._reads.rate.window:
+            return _NOTHING
+        return None if spare < 0 else fields_of(self._reads.rate, spare)
+
     async def write(self, principal: Principal) -> Fields:
         """Let a principal write once, and give the header fields that go with the answer. Raises RateLimited."""
         if self._writes is None:
@@ -101,6 +110,10 @@ class Limits:
         spare = self._failures.look(sender_of(client))
         if spare < 0:
             self._passed(self._failures.rate, spare)
+
+    def few_failures(self, client: str) -> bool:
+        """Whether credentials of this address are looked at."""
+        return not self._failures or self._failures.look(sender_of(client)) >= 0
 
     def note_failure(self, client: str) -> None:
         """A credential that came from this address was refused."""

@@ -132,13 +132,27 @@ class Cache:
         if not self.tailer.fresh:
             return None
         got: dict[str, Entry] = {}
-        missing, definitions = self._missing(chain, got), self._definitions_that_hold()
+        missing = self._missing(chain, got)
         self.counters.l1_hits += len(got)
         self.counters.l1_misses += len(missing)
-        if missing or definitions is None:
+        found = None if missing else self._local_moment(chain, got)
+        if found is not None:
+            self.counters.reads += 1
+            self.counters.answered_l1 += 1
+        return found
+
+    def peek(self, chain: Chain) -> Moment | None:
+        """What `held` gives, with nothing counted. The chain is within the reach of whoever asks."""
+        got: dict[str, Entry] = {}
+        if not self.tailer.fresh or self._missing(chain, got):
             return None
-        self.counters.reads += 1
-        self.counters.answered_l1 += 1
+        return self._local_moment(chain, got)
+
+    def _local_moment(self, chain: Chain, got: dict[str, Entry]) -> Moment | None:
+        """The moment of the head, of entries that hold there; None when the definitions do not."""
+        definitions = self._definitions_that_hold()
+        if definitions is None:
+            return None
         return Moment(
             position=self.tailer.head,
             definitions=definitions,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from app.access.caller import Caller
-from app.domain.access import Action
-from app.domain.definition import Sensitivity, SettingDefinition, is_key
+from app.domain.access import Action, DefinitionResource
+from app.domain.definition import SettingDefinition, is_key
 from app.domain.errors import NotFound
 from app.domain.position import Position
 from app.kit.paging import Page, after_cursor, page_of
@@ -31,13 +31,9 @@ async def definitions(
     """The definitions that the caller may see, in order of their keys."""
     question = f"definitions/{prefix}"
     after = after_cursor(cursor, question=question) or ""
-    readable = [
-        sensitivity
-        for sensitivity in Sensitivity
-        if registry.gate.allows(caller, Action.READ, resource_of(sensitivity))
-    ]
+    visible = registry.gate.condition(
+        caller, Action.READ, DefinitionResource, store.ATTRIBUTES, start=store.VISIBLE_FROM
+    )
     async with registry.database.connection() as connection:
-        position, found = await store.page(
-            connection, after=after, prefix=prefix, sensitivities=readable, limit=limit + 1
-        )
+        position, found = await store.page(connection, after=after, prefix=prefix, visible=visible, limit=limit + 1)
     return position, page_of(found, limit=limit, question=question, after=[one.key for one in found])

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 
+from app.access.compiler.sql import SqlCondition
 from app.domain.canonical import CanonicalJson, canonical, plain
 from app.domain.combination import MergeStrategy
 from app.domain.definition import Sensitivity, SettingDefinition
@@ -28,6 +29,13 @@ class StoredValue(msgspec.Struct, frozen=True, kw_only=True):
 COLUMNS = """key, title, description, schema, default_value, merge_strategy, levels, sensitivity, owner, tags,
     deprecated, version, position, created_at, created_by, updated_at, updated_by"""
 
+# What `Sensitivity.rank` says in Python.
+RANK = " ".join(["CASE sensitivity", *(f"WHEN '{one}' THEN {one.rank}" for one in Sensitivity), "END"])
+
+# What the attributes of a DefinitionResource are here, and the first parameter of a condition on them.
+ATTRIBUTES = {"sensitivity": RANK}
+VISIBLE_FROM = 4
+
 # Sorted, so that writers of several keys lock them in one order.
 _LOCK_SHARED = f"SELECT {COLUMNS} FROM setting_definition WHERE key = ANY($1::text[]) ORDER BY key FOR SHARE"
 _LOCK = f"SELECT {COLUMNS} FROM setting_definition WHERE key = $1 FOR UPDATE"
@@ -35,12 +43,12 @@ _LOCK = f"SELECT {COLUMNS} FROM setting_definition WHERE key = $1 FOR UPDATE"
 _ONE = f"""
 SELECT {SETTINGS_POSITION} AS feed_position, ARRAY(
     SELECT ROW({COLUMNS}) FROM setting_definition WHERE key = $1) AS items"""
-# Index: setting_definition_pkey; a prefix is a range of keys, never a pattern.
+# Index: setting_definition_pkey; a prefix is a range of keys, never a pattern. The rest is the gate's.
 _PAGE = f"""
 SELECT {SETTINGS_POSITION} AS feed_position, ARRAY(
     SELECT ROW({COLUMNS}) FROM setting_definition
-    WHERE key > $1 AND starts_with(key, $2) AND key >= $2 AND sensitivity = ANY($3::text[])
-    ORDER BY key LIMIT $4) AS items"""
+    WHERE key > $1 AND starts_with(key, $2) AND key >= $2 AND {{visible}}
+    ORDER BY key LIMIT $3) AS items"""
 _INSERT = f"""
 INSERT INTO setting_definition ({COLUMNS})
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"""
@@ -54,19 +62,12 @@ _COUNT_VALUES = "SELECT count(*) FROM setting_value WHERE key = $1"
 _VALUES = """
 SELECT id, tenant, level, scope_id, value, scope_path FROM setting_value
 WHERE key = $1 AND scope_path > $2 ORDER BY scope_path LIMIT $3"""
-# Index: setting_definition_pkey.
-_SECRET = "SELECT key FROM setting_definition WHERE key = ANY($1::text[]) AND sensitivity = 'secret' ORDER BY key"
 
 
 async def lock_shared(tx: Connection, keys: Sequence[str]) -> dict[str, SettingDefinition]:
     """The definitions of these keys, kept as they are until the transaction ends; unknown keys are left out."""
     rows = await tx.fetch(_LOCK_SHARED, list(keys))
     return {row["key"]: _definition(tuple(row)) for row in rows}
-
-
-async def secret_among(connection: Connection, keys: Sequence[str]) -> list[str]:
-    """Those of the keys that are secret. Without keys, no statement."""
-    return [row["key"] for row in await connection.fetch(_SECRET, list(keys))] if keys else []
 
 
 async def lock(tx: Connection, key: str) -> SettingDefinition | None:
@@ -82,11 +83,11 @@ async def one(connection: Connection, key: str) -> tuple[Position, SettingDefini
 
 
 async def page(
-    connection: Connection, *, after: str, prefix: str, sensitivities: Sequence[Sensitivity], limit: int
+    connection: Connection, *, after: str, prefix: str, visible: SqlCondition, limit: int
 ) -> tuple[Position, list[SettingDefinition]]:
-    """Definitions in order of their keys."""
-    names = [sensitivity.value for sensitivity in sensitivities]
-    return _listed(await connection.fetchrow(_PAGE, after, prefix, names, limit))
+    """Definitions in order of their keys, as far as they are visible."""
+    statement = _PAGE.format(visible=visible.text)
+    return _listed(await connection.fetchrow(statement, after, prefix, limit, *visible.arguments))
 
 
 async def put(tx: Connection, definition: SettingDefinition, *, is_new: bool) -> None:

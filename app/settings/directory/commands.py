@@ -57,7 +57,7 @@ async def put_tenant(
 async def delete_tenant(
     tenant_id: str, *, preconditions: Preconditions, caller: Caller, registry: Registry
 ) -> Position:
-    """Remove a tenant that has neither values nor directory entries any more."""
+    """Remove a tenant that has neither values, directory entries nor API keys any more."""
     registry.gate.require(caller, Action.WRITE, TenantResource(tenant=require_tenant_id(tenant_id)))
     author = caller.author(registry.clock)
     async with registry.change(caller) as tx:
@@ -65,10 +65,10 @@ async def delete_tenant(
         if current is None:
             raise NotFound
         require_match(preconditions.if_match, change_tag(current.position))
-        values, scopes = await store.count_dependents(tx, tenant_id)
-        if values + scopes > 0:
-            detail = f"The tenant still has {values} values and {scopes} directory entries; remove them first."
-            raise InUse(detail, count=values + scopes)
+        values, scopes, keys = await store.count_dependents(tx, tenant_id)
+        if values + scopes + keys > 0:
+            left = f"{values} values, {scopes} directory entries and {keys} API keys"
+            raise InUse(f"The tenant still has {left}; remove them first.", count=values + scopes + keys)
         fact = TenantRemoved(tenant_id=tenant_id, version=current.version)
         [position] = await append(tx, Feed.SETTINGS, [fact], author=author)
         await store.delete_tenant(tx, tenant_id)

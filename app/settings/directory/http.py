@@ -154,7 +154,7 @@ async def put_tenant(request: ApiRequest, tenant_id: str, data: TenantBody) -> R
     Operation(
         id="deleteTenant",
         tag=_TENANTS,
-        summary="Remove a tenant that has no values and no scopes",
+        summary="Remove a tenant that has no values, no scopes and no API keys",
         status=204,
         errors=(404, 409, 412, 428),
         headers=("If-Match",),

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from app.access.compiler.sql import SqlCondition
 from app.domain.access import ScopeFacts
 from app.domain.canonical import CanonicalJson
 from app.domain.position import Position
@@ -49,6 +50,23 @@ _TENANT_COLUMNS = "id, name, version, position, created_at, created_by, updated_
 _ENTRY_COLUMNS = """tenant, level, scope_id, territory, owner, attributes, version, position, created_at, created_by,
     updated_at, updated_by"""
 
+# What `facts_of` says in Python: a level implies one of the facts, whatever the entry claims.
+_TERRITORY = "CASE level WHEN 'TERRITORY' THEN scope_id ELSE territory END"
+_OWNER = "CASE level WHEN 'USER' THEN scope_id ELSE owner END"
+
+# What the attributes of a TenantResource and of a ScopeResource are here, and the first parameters of conditions on
+# them.
+TENANT_ATTRIBUTES = {"tenant": "id"}
+TENANT_VISIBLE_FROM = 3
+ENTRY_ATTRIBUTES = {
+    "tenant": "tenant",
+    "level": "level",
+    "scope_id": "scope_id",
+    "territory": _TERRITORY,
+    "owner": _OWNER,
+}
+ENTRY_VISIBLE_FROM = 6
+
 # ---- tenants ----
 
 # The lock keeps the tenant from being removed while its settings are written. It is the first lock of any writer.
@@ -57,14 +75,15 @@ _LOCK_TENANT = f"SELECT {_TENANT_COLUMNS} FROM tenant WHERE id = $1 FOR UPDATE"
 # Index: tenant_pkey.
 _TENANTS = f"""
 SELECT {SETTINGS_POSITION} AS feed_position, ARRAY(
-    SELECT ROW({_TENANT_COLUMNS}) FROM tenant WHERE id > $1 ORDER BY id LIMIT $2) AS items"""
+    SELECT ROW({_TENANT_COLUMNS}) FROM tenant WHERE id > $1 AND {{visible}} ORDER BY id LIMIT $2) AS items"""
 _INSERT_TENANT = f"INSERT INTO tenant ({_TENANT_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
 _UPDATE_TENANT = """
 UPDATE tenant SET name = $2, version = $3, position = $4, updated_at = $5, updated_by = $6 WHERE id = $1"""
-# Indexes: setting_value_by_tenant, scope_by_tenant.
+# Indexes: setting_value_by_tenant, scope_by_tenant, api_key_by_tenant. Revoked keys are no hindrance.
 _COUNT_DEPENDENTS = """
 SELECT (SELECT count(*) FROM setting_value WHERE tenant = $1) AS setting_values,
-       (SELECT count(*) FROM scope WHERE tenant = $1) AS scopes"""
+       (SELECT count(*) FROM scope WHERE tenant = $1) AS scopes,
+       (SELECT count(*) FROM api_key WHERE coalesce(tenant, '') = $1 AND revoked_at IS NULL) AS keys"""
 _DELETE_TENANT = "DELETE FROM tenant WHERE id = $1"
 
 # ---- scope directory ----
@@ -81,7 +100,7 @@ _ENTRIES = f"""
 SELECT {SETTINGS_POSITION} AS feed_position, ARRAY(
     SELECT ROW({_ENTRY_COLUMNS}) FROM scope
     WHERE tenant = $1 AND scope_path > $2 AND ($3::text IS NULL OR level = $3)
-      AND ($4::text IS NULL OR coalesce(CASE level WHEN 'TERRITORY' THEN scope_id END, territory) = $4)
+      AND ($4::text IS NULL OR {_TERRITORY} = $4) AND {{visible}}
     ORDER BY scope_path LIMIT $5) AS items"""
 _INSERT_ENTRY = f"""
 INSERT INTO scope ({_ENTRY_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"""
@@ -103,10 +122,12 @@ async def lock_tenant(tx: Connection, tenant_id: str) -> Tenant | None:
     return None if row is None else _tenant(tuple(row))
 
 
-async def tenants(connection: Connection, *, after: str, limit: int) -> tuple[Position, list[Tenant]]:
-    """Tenants in order of their ids."""
-    row = await connection.fetchrow(_TENANTS, after, limit)
-    return _listed(row, _tenant)
+async def tenants(
+    connection: Connection, *, after: str, visible: SqlCondition, limit: int
+) -> tuple[Position, list[Tenant]]:
+    """Tenants in order of their ids, as far as they are visible."""
+    statement = _TENANTS.format(visible=visible.text)
+    return _listed(await connection.fetchrow(statement, after, limit, *visible.arguments), _tenant)
 
 
 async def insert_tenant(tx: Connection, tenant: Tenant) -> None:
@@ -120,10 +141,10 @@ async def update_tenant(tx: Connection, tenant: Tenant) -> None:
     await tx.execute(_UPDATE_TENANT, tenant.id, *changed)
 
 
-async def count_dependents(tx: Connection, tenant_id: str) -> tuple[int, int]:
-    """How many values and directory entries a tenant still has."""
+async def count_dependents(tx: Connection, tenant_id: str) -> tuple[int, int, int]:
+    """How many values, directory entries and API keys a tenant still has."""
     row = await tx.fetchrow(_COUNT_DEPENDENTS, tenant_id)
-    return (row["setting_values"], row["scopes"]) if row is not None else (0, 0)
+    return (row["setting_values"], row["scopes"], row["keys"]) if row is not None else (0, 0, 0)
 
 
 async def delete_tenant(tx: Connection, tenant_id: str) -> None:
@@ -153,11 +174,19 @@ async def entry_at(connection: Connection, scope: Scope) -> tuple[Position, list
 
 
 async def entries(
-    connection: Connection, *, tenant: str, after: str, level: Level | None, territory: str | None, limit: int
+    connection: Connection,
+    *,
+    tenant: str,
+    after: str,
+    level: Level | None,
+    territory: str | None,
+    visible: SqlCondition,
+    limit: int,
 ) -> tuple[Position, list[ScopeEntry]]:
-    """Entries of a tenant in order of their paths."""
-    level_name = None if level is None else level.value
-    return _listed(await connection.fetchrow(_ENTRIES, tenant, after, level_name, territory, limit), _entry)
+    """Entries of a tenant in order of their paths, as far as they are visible."""
+    statement = _ENTRIES.format(visible=visible.text)
+    asked = (tenant, after, None if level is None else level.value, territory, limit)
+    return _listed(await connection.fetchrow(statement, *asked, *visible.arguments), _entry)
 
 
 async def insert_entry(tx: Connection, entry: ScopeEntry) -> None:

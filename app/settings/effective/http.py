@@ -18,7 +18,8 @@ from app.domain.tag import view_tag
 from app.kit.http import ApiRequest, Operation, api, encode, principal_salt, tagged
 from app.kit.paging import Prefix
 from app.kit.query import pointing_into_query
-from app.settings.cache.cache import Moment
+from app.settings.cache.cache import Cache, Moment
+from app.settings.cache.entry import DefinedKey, View
 from app.settings.effective import queries
 from app.settings.effective.queries import Explained, Selection
 from app.settings.http import MIN_POSITION, TIMING, reach_position, registry_of, timing_of
@@ -104,10 +105,7 @@ async def resolve_setting(request: ApiRequest, key: str, params: ResolveQuery) -
         body, tag = _tagged_setting(explained, salt=salt)
         return _answer(request, moment, body, tag, caller=caller)
 
-    def build() -> tuple[bytes, str]:
-        return _tagged_setting(Explained(effective=queries.effective_value(defined, moment)), salt=salt)
-
-    view = registry.hot.view(("resolve", chain, key, salt), moment, build)
+    view = setting_view(defined, moment, salt=salt, hot=registry.hot)
     return _answer(request, moment, view.body, view.tag, caller=caller)
 
 
@@ -128,7 +126,7 @@ async def resolve_setting(request: ApiRequest, key: str, params: ResolveQuery) -
 async def effective_settings(request: ApiRequest, params: EffectiveQuery) -> Response[bytes]:
     """All readable keys in order. `explain=true` adds where each value came from."""
     registry, caller, chain = registry_of(request), caller_of(request), _chain(request, params)
-    selection = _selection(params, max_keys=registry.config.max_bulk_keys)
+    selection = selection_in(params, max_keys=registry.config.max_bulk_keys)
     await reach_position(request)
     moment = await queries.admitted(chain, caller=caller, registry=registry)
     defined = queries.selected(selection, moment)
@@ -136,17 +134,41 @@ async def effective_settings(request: ApiRequest, params: EffectiveQuery) -> Res
     if Sensitivity.SECRET in clearance:
         queries.note_shown(defined, moment, caller=caller)
     salt = principal_salt(request.user)
-
-    def build() -> tuple[bytes, str]:
-        values = [queries.effective_value(one, moment) for one in defined if one.sensitivity in clearance]
-        body = encode(_effective_settings(values, explain=params.explain))
-        return body, view_tag(body, salt=salt)
-
-    view = registry.hot.view(("effective", chain, selection, clearance, params.explain, salt), moment, build)
+    view = settings_view(selection, moment, clearance=clearance, explain=params.explain, salt=salt, hot=registry.hot)
     return _answer(request, moment, view.body, view.tag, caller=caller)
 
 
 HANDLERS = [resolve_setting, effective_settings]
+
+
+def setting_view(defined: DefinedKey, moment: Moment, *, salt: str, hot: Cache) -> View:
+    """The answer to `resolve` for a key, without an explanation."""
+
+    def build() -> tuple[bytes, str]:
+        return _tagged_setting(Explained(effective=queries.effective_value(defined, moment)), salt=salt)
+
+    return hot.view(("resolve", queries.chain_in(moment), defined.rule.key, salt), moment, build)
+
+
+def settings_view(
+    selection: Selection,
+    moment: Moment,
+    *,
+    clearance: frozenset[Sensitivity],
+    explain: bool,
+    salt: str,
+    hot: Cache,
+) -> View:
+    """The answer to `effective` for who is cleared for these sensitivities."""
+
+    def build() -> tuple[bytes, str]:
+        defined = queries.selected(selection, moment)
+        values = [queries.effective_value(one, moment) for one in defined if one.sensitivity in clearance]
+        body = encode(_effective_settings(values, explain=explain))
+        return body, view_tag(body, salt=salt)
+
+    key = ("effective", queries.chain_in(moment), selection, clearance, explain, salt)
+    return hot.view(key, moment, build)
 
 
 def _chain(request: ApiRequest, context: Context) -> Chain:
@@ -155,7 +177,8 @@ def _chain(request: ApiRequest, context: Context) -> Chain:
         return chain_of(context)
 
 
-def _selection(query: EffectiveQuery, *, max_keys: int) -> Selection:
+def selection_in(query: EffectiveQuery, *, max_keys: int) -> Selection:
+    """The keys that a query asks for. Raises Malformed."""
     if query.keys is None:
         return Selection(prefix=query.prefix or "")
     if query.prefix is not None:

@@ -13,10 +13,13 @@ from app.domain.definition import require_key
 from app.domain.errors import Malformed, NotFound, Violation
 from app.domain.scope import Level, Scope, ScopeId, TenantId, scope_of
 from app.domain.tag import change_tag
+from app.domain.value import SettingValue
 from app.kit import asgi
 from app.kit.http import MERGE_PATCH, ApiRequest, Operation, api, changed, encode, gone, paged, tagged
 from app.kit.paging import Page, Prefix
 from app.kit.query import pointing_into_query
+from app.settings.cache.cache import Cache, Moment
+from app.settings.cache.entry import View
 from app.settings.directory.http import PageQuery
 from app.settings.http import MIN_POSITION, TIMING, reach_position, registry_of, timing_of
 from app.settings.values import commands, queries
@@ -79,11 +82,7 @@ async def get_setting(request: ApiRequest, params: PlaceQuery) -> Response[bytes
     await reach_position(request)
     registry, caller = registry_of(request), caller_of(request)
     moment, value = await queries.value_at(scope, params.key, caller=caller, registry=registry)
-
-    def build() -> tuple[bytes, str]:
-        return encode(setting_view(value)), change_tag(value.position)
-
-    view = registry.hot.view(("value", scope, params.key), moment, build)
+    view = value_view(value, moment, hot=registry.hot)
     return tagged(
         request,
         view.body,
@@ -309,6 +308,15 @@ HANDLERS = [
     get_history,
     apply_batch,
 ]
+
+
+def value_view(value: SettingValue, moment: Moment, *, hot: Cache) -> View:
+    """The answer to a question for the value that is set for a key at a scope."""
+
+    def build() -> tuple[bytes, str]:
+        return encode(setting_view(value)), change_tag(value.position)
+
+    return hot.view(("value", value.scope, value.key), moment, build)
 
 
 def _scope(request: ApiRequest, level: Level, scope_id: str | None, tenant_id: str | None) -> Scope:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from uuid import UUID
 
+import msgspec
+
 from app.access.caller import Caller
-from app.domain.access import UNKNOWN, Action, ScopeFacts, facts_of, setting_at
+from app.access.compiler.sql import SqlCondition
+from app.access.gate import NO_ROWS
+from app.domain.access import UNKNOWN, Action, ScopeFacts, SettingResource, facts_of, setting_at
 from app.domain.definition import Sensitivity
 from app.domain.errors import NotFound
 from app.domain.position import Position
@@ -51,15 +55,14 @@ async def values_at(
     async with registry.database.moment(caller.reach) as connection:
         entries = await directory.facts_at(connection, [scope])
         facts = facts_of(scope, entries.get(scope.path, UNKNOWN))
-        readable = _readable_sensitivities(scope, facts, caller=caller, registry=registry)
+        visible = _visible(scope, facts, caller=caller, registry=registry)
         position, found = await store.page(
-            connection, scope, after=after, prefix=prefix, sensitivities=readable, limit=limit + 1
+            connection, scope, after=after, prefix=prefix, visible=visible, limit=limit + 1
         )
-        page = page_of(found, limit=limit, question=question, after=[one.key for one in found])
-        keys = [one.key for one in page.items] if Sensitivity.SECRET in readable else []
-        for key in await definitions.secret_among(connection, keys):
-            caller.note_shown(scope, key, Sensitivity.SECRET, action=Action.READ)
-    return position, page
+    page = page_of(found, limit=limit, question=question, after=[one.value.key for one in found])
+    for one in page.items:
+        caller.note_shown(scope, one.value.key, one.sensitivity, action=Action.READ)
+    return position, Page(items=tuple(one.value for one in page.items), next=page.next)
 
 
 async def history(
@@ -100,15 +103,14 @@ def _readable(found: Found | None, *, caller: Caller, registry: Registry) -> Fou
     return found
 
 
-def _readable_sensitivities(
-    scope: Scope, facts: ScopeFacts, *, caller: Caller, registry: Registry
-) -> list[Sensitivity]:
-    readable = [
-        sensitivity
-        for sensitivity in Sensitivity
-        if registry.gate.allows(caller, Action.READ, setting_at(scope, facts, sensitivity))
-    ]
-    if not readable:
+def _visible(scope: Scope, facts: ScopeFacts, *, caller: Caller, registry: Registry) -> SqlCondition:
+    """Which of the values at a scope the caller may see. Raises NotFound when it could see none, whatever was set."""
+    resource = msgspec.structs.asdict(setting_at(scope, facts, Sensitivity.PUBLIC))
+    known = {name: value for name, value in resource.items() if name not in store.ATTRIBUTES}
+    visible = registry.gate.condition(
+        caller, Action.READ, SettingResource, store.ATTRIBUTES, known=known, start=store.VISIBLE_FROM
+    )
+    if visible == NO_ROWS:
         registry.gate.require_visible(caller, Action.READ, setting_at(scope, facts, Sensitivity.PUBLIC))
         raise NotFound
-    return readable
+    return visible

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from app.access.compiler.sql import SqlCondition
 from app.domain.access import Reach, ScopeFacts
 from app.domain.canonical import CanonicalJson
 from app.domain.definition import Sensitivity
@@ -17,6 +18,7 @@ from app.domain.scope import Level, Scope
 from app.domain.value import SettingValue
 from app.kit.database import Connection, Row
 from app.log.append import SETTINGS_POSITION
+from app.settings.definitions.store import RANK
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +28,13 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     value: SettingValue
     sensitivity: Sensitivity
     facts: ScopeFacts
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """A value in a list, with how widely it may be known."""
+
+    value: SettingValue
+    sensitivity: Sensitivity
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,16 +54,20 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 
 _COLUMNS = """v.id, v.tenant, v.level, v.scope_id, v.key, v.value, v.metadata, v.version, v.position, v.created_at,
     v.created_by, v.updated_at, v.updated_by"""
+# What differs between the values at one scope, of the attributes of a SettingResource, and the first parameter of a
+# condition on it.
+ATTRIBUTES = {"sensitivity": RANK}
+VISIBLE_FROM = 5
+
 # Functions of the database, which set the reach and read in one round trip (migrations/…_row_level_security.py).
 # Index: setting_value_pkey.
 _BY_ID = "SELECT * FROM setting_by_id($1, $2)"
 # Index: setting_value_by_scope; a prefix is a range of keys, never a pattern.
 _PAGE = f"""
 SELECT {SETTINGS_POSITION} AS feed_position, ARRAY(
-    SELECT ROW({_COLUMNS}) FROM setting_value v JOIN setting_definition d ON d.key = v.key
-    WHERE v.scope_path = $1 AND v.key > $2 AND v.key >= $3 AND starts_with(v.key, $3)
-      AND d.sensitivity = ANY($4::text[])
-    ORDER BY v.key LIMIT $5) AS items"""
+    SELECT ROW(d.sensitivity, {_COLUMNS}) FROM setting_value v JOIN setting_definition d ON d.key = v.key
+    WHERE v.scope_path = $1 AND v.key > $2 AND v.key >= $3 AND starts_with(v.key, $3) AND {{visible}}
+    ORDER BY v.key LIMIT $4) AS items"""
 # Sorted, so that writers of several values lock them in one order. Index: setting_value_by_scope.
 _LOCK = f"""
 SELECT {_COLUMNS}
@@ -100,13 +113,13 @@ async def page(
     *,
     after: str,
     prefix: str,
-    sensitivities: Sequence[Sensitivity],
+    visible: SqlCondition,
     limit: int,
-) -> tuple[Position, list[SettingValue]]:
-    """Values set at a scope, in order of their keys."""
-    names = [sensitivity.value for sensitivity in sensitivities]
-    row: Any = await connection.fetchrow(_PAGE, scope.path, after, prefix, names, limit)
-    return Position(row["feed_position"]), [_value(tuple(item)) for item in row["items"]]
+) -> tuple[Position, list[Listed]]:
+    """Values set at a scope, in order of their keys, as far as they are visible."""
+    statement = _PAGE.format(visible=visible.text)
+    row: Any = await connection.fetchrow(statement, scope.path, after, prefix, limit, *visible.arguments)
+    return Position(row["feed_position"]), [_listed(tuple(item)) for item in row["items"]]
 
 
 async def lock(tx: Connection, places: Sequence[tuple[Scope, str]]) -> dict[tuple[Scope, str], SettingValue]:
@@ -183,6 +196,11 @@ def _found(row: Row | None) -> Found | None:
         sensitivity=Sensitivity(sensitivity),
         facts=ScopeFacts(territory=territory, owner=owner),
     )
+
+
+def _listed(columns: tuple[Any, ...]) -> Listed:
+    sensitivity, *value = columns
+    return Listed(value=_value(tuple(value)), sensitivity=Sensitivity(sensitivity))
 
 
 def _value(columns: tuple[Any, ...]) -> SettingValue:

@@ -158,6 +158,7 @@ async def test_the_audit_is_shown_with_accesses_and_by_what_they_are(heard: Hear
     assert set(await found(resource="setting/TENANT/acme/limit")) == {("anna", "read"), ("anna", "changed")}
     assert await found(resource="setting/TENANT/acme/limit", actor="nemo") == []
     assert await found(since="2026-03-04T12:00:01Z") == []
+    assert await found(since="9999-12-31T23:59:59-01:00") == await found(until="0001-01-01T00:00:00+01:00") == []
     assert await found(until="2026-03-04T13:00:00+01:00") == []
     assert len(await found(since="2026-03-04T13:00:00+01:00", until="2026-03-04T12:00:01Z", actor="nemo")) == 1
     items = (await api.auditor.get("/api/security/audit", params={"outcome": "denied"})).json()["items"]
@@ -169,10 +170,9 @@ async def test_the_audit_is_shown_with_accesses_and_by_what_they_are(heard: Hear
 
 @pytest.mark.parametrize(
     "wanted",
-    [{"outcome": "allowed"}, {"since": "2026-03-04T12:00:00"}, {"until": "yesterday"}, {"resource": ""}, {"actor": ""},
-     {"since": "0001-01-01T00:00:00+01:00"}, {"until": "9999-12-31T23:59:59-01:00"}],
+    [{"outcome": "allowed"}, {"since": "2026-03-04T12:00:00"}, {"until": "yesterday"}, {"resource": ""}, {"actor": ""}],
     ids=str,
-)  # fmt: skip
+)
 async def test_a_filter_that_is_none_is_named(api: Api, wanted: dict[str, str]) -> None:
     body = problem(await api.auditor.get("/api/security/audit", params=wanted), 400)
 
