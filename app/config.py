@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias, get_args, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -23,6 +24,8 @@ CLIENT_NAMES = ("url", "token")  # what the command line reads to find a node an
 MIN_PEPPER_CHARACTERS = 32
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
@@ -56,6 +59,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     stale_if_error_seconds: Annotated[int, msgspec.Meta(ge=0)] = 300  # longest that what is held outlives PostgreSQL
     min_position_wait_seconds: Seconds = 0.25  # API.md: the longest a read waits for Setpoint-Min-Position
 
+    public_url: str | None = None  # where clients reach us, as AuthZEN's metadata names it; None: http://host:port
     allowed_hosts: str | None = None  # names in Host that are answered, with commas; None: a proxy may see to it
     trusted_proxies: str | None = None  # networks whose X-Forwarded-* are believed, with commas; None: anybody lies
 
@@ -75,6 +79,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     max_value_bytes: Positive = 65_536  # 64 KiB of canonical JSON per value
     max_batch_operations: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1_000  # each is locked until the commit
     max_bulk_keys: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1_000  # of one effective read by names
+    max_evaluations: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1_000  # questions in one request; about 20 µs each
     idempotency_ttl_seconds: Positive = 86_400  # a day; how long a repeated Idempotency-Key is answered from store
 
     audit_accesses: Literal["off", "best-effort", "strict"] = "best-effort"  # strict: no record, no answer
@@ -133,6 +138,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("it names no folder; leave it out for the shipped policy")
         return folders
 
+    @property
+    def base_url(self) -> str:
+        """Where clients reach us, without a slash at its end. Raises ValueError."""
+        if self.public_url is None:
+            return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+        return _base_url(self.public_url)
+
 
 def policy_folder(name: str) -> Path:
     """A folder of policy files by its path; `shipped` for those that come with us."""
@@ -187,7 +199,13 @@ def _check_together(config: Config) -> None:
 
 
 def _check_lists(config: Config) -> None:
-    for field, read in (("allowed_hosts", "hosts"), ("trusted_proxies", "proxies"), ("policies_dir", "policies_paths")):
+    lists = {
+        "allowed_hosts": "hosts",
+        "trusted_proxies": "proxies",
+        "policies_dir": "policies_paths",
+        "public_url": "base_url",
+    }
+    for field, read in lists.items():
         try:
             getattr(config, read)
         except ValueError as error:
@@ -205,6 +223,15 @@ def _check_peppers(config: Config) -> None:
 
 def _list(text: str | None) -> list[str]:
     return [one.strip() for one in (text or "").split(",") if one.strip()]
+
+
+def _base_url(text: str) -> str:
+    """AuthZEN wants https and neither query nor fragment; http is for trying things out on one machine."""
+    parts = urlsplit(text)
+    plain = parts.hostname in _LOOPBACK and parts.scheme == "http"
+    if not parts.hostname or not (plain or parts.scheme == "https") or parts.query or parts.fragment or parts.username:
+        raise ValueError(f"{text!r} is no https:// URL without query and fragment")
+    return text.rstrip("/")
 
 
 def _host(text: str) -> str:

@@ -18,6 +18,8 @@ from app.access.audit import http as audit_http
 from app.access.audit.access_log import AccessLog
 from app.access.audit.accesses import counting_strangers, noting_accesses
 from app.access.authentication import Authenticator
+from app.access.authzen import http as authzen_http
+from app.access.authzen.point import DecisionPoint
 from app.access.credentials import open_credentials
 from app.access.gate import Gate
 from app.access.http import authenticated
@@ -45,11 +47,13 @@ from app.kit.problems import MethodNotAllowed, problem_of
 from app.kit.proxies import Proxies
 from app.kit.redis_client import RedisClient, open_redis
 from app.log.listener import open_listener
-from app.log.tailer import Tailer, open_tailer
+from app.log.tailer import Changed, Tailer, open_tailer
+from app.operations import cache_http
 from app.operations import http as operations_http
 from app.operations.health import Health, Probe, telling_trouble
 from app.settings.cache.cache import Cache, open_cache
-from app.settings.cache.subjects import subject_of
+from app.settings.cache.subjects import CREDENTIALS, subject_of
+from app.settings.decisions.source import StoredAttributes
 from app.settings.definitions import http as definitions_http
 from app.settings.directory import http as directory_http
 from app.settings.effective import http as effective_http
@@ -68,7 +72,9 @@ HANDLERS = [
     *revocation_http.HANDLERS,
     *audit_http.HANDLERS,
     *policy_http.HANDLERS,
+    *authzen_http.HANDLERS,
     *operations_http.HANDLERS,
+    *cache_http.HANDLERS,
 ]
 
 
@@ -123,6 +129,7 @@ def create_app(config: Config, *, clock: Clock = utc_now, ticks: Ticks = ticks) 
             app.state.policy_keeper = keeper
             opened = open_credentials(authenticator, database=database, gate=gate, clock=clock, config=config)
             app.state.credentials = await stack.enter_async_context(opened)
+            cache.tailer.on_change(_ringing(app.state.credentials.follower))
             limits.begin(redis)
             await stack.enter_async_context(accesses.writing(database))
             app.state.health = Health(
@@ -131,6 +138,7 @@ def create_app(config: Config, *, clock: Clock = utc_now, ticks: Ticks = ticks) 
                 required=frozenset({"postgresql"}),
                 clock=clock,
             )
+            app.state.decision_point = DecisionPoint(gate=gate, source=StoredAttributes(database))
             app.state.fast_lane.open(app.state.registry)
             stack.callback(app.state.fast_lane.close)
             yield
@@ -160,6 +168,16 @@ def create_app(config: Config, *, clock: Clock = utc_now, ticks: Ticks = ticks) 
         whole, authenticator=authenticator, gate=gate, limits=limits, hosts=hosts, proxies=proxies, clock=clock
     )
     return whole if config.fast_lane == "off" else lane
+
+
+def _ringing(follower: Follower) -> Changed:
+    """Have whoever follows credentials look at once when the tailer has seen that some changed."""
+
+    def changed(subjects: set[str] | None) -> None:
+        if subjects is None or CREDENTIALS in subjects:
+            follower.ring()
+
+    return changed
 
 
 async def _redis(stack: AsyncExitStack, config: Config) -> RedisClient | None:

@@ -170,6 +170,31 @@ def test_a_list_of_no_policies_folder_is_refused() -> None:
     assert "SETPOINT_POLICIES_DIR cannot be used: it names no folder" in refusal(POLICIES_DIR=" , ")
 
 
+@pytest.mark.parametrize(
+    ("url", "base"),
+    [
+        ("https://pdp.example.com", "https://pdp.example.com"),
+        ("https://pdp.example.com:8443/setpoint/", "https://pdp.example.com:8443/setpoint"),
+        ("http://127.0.0.1:9000", "http://127.0.0.1:9000"),
+        ("http://localhost", "http://localhost"),
+    ],
+)
+def test_a_public_url_is_https_or_of_this_machine(url: str, base: str) -> None:
+    config, _ = read_config({"SETPOINT_PUBLIC_URL": url})
+
+    assert config.base_url == base
+
+
+@pytest.mark.parametrize("url", ["http://pdp.example.com", "pdp.example.com", "https://", "https://a?b", "https://a#b"])
+def test_what_is_no_public_url_is_said_in_one_sentence(url: str) -> None:
+    assert "SETPOINT_PUBLIC_URL cannot be used" in refusal(PUBLIC_URL=url)
+
+
+def test_without_a_public_url_it_is_where_the_node_listens() -> None:
+    assert Config(port=9000).base_url == "http://127.0.0.1:9000"
+    assert Config(host="::1").base_url == "http://[::1]:8080"
+
+
 @pytest.mark.parametrize("name", ["http://a.example", "a.example:80", "*", "*.", "a b", "*a.example", "a.*.b", "a..b"])
 def test_a_name_that_is_no_host_is_said_in_one_sentence(name: str) -> None:
     assert "SETPOINT_ALLOWED_HOSTS cannot be used" in refusal(ALLOWED_HOSTS=f"b.example, {name}")

@@ -21,7 +21,9 @@ from app.log.append import Author
 
 OVERRIDE_HEADER = "Setpoint-Override-Reason"
 MAX_REASON_CHARACTERS = 500
-_REASON = re.compile(r"[^\x00-\x1f\x7f-\x9f]*\S[^\x00-\x1f\x7f-\x9f]*")
+_CONTROL_FREE = r"[^\x00-\x1f\x7f-\x9f]*"
+REASON_PATTERN = rf"^{_CONTROL_FREE}\S{_CONTROL_FREE}$(?!\n)"
+_REASON = re.compile(REASON_PATTERN)
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +87,11 @@ def circumstances_in(minute: int, override_reason: str | None = None) -> Circums
     return circumstances_at(datetime.fromtimestamp(minute * 60, UTC), override_reason=override_reason)
 
 
+def is_reason(text: str) -> bool:
+    """Whether a text may be a reason to override."""
+    return len(text) <= MAX_REASON_CHARACTERS and _REASON.fullmatch(text) is not None
+
+
 def _override_reason(scope: asgi.Scope) -> str | None:
     given = asgi.header_values(scope, OVERRIDE_HEADER.lower().encode())
     if not given:
@@ -93,7 +100,7 @@ def _override_reason(scope: asgi.Scope) -> str | None:
         [text] = [value.decode("utf-8").strip() for value in given]
     except ValueError:  # two of them, or no text
         text = ""
-    if len(text) > MAX_REASON_CHARACTERS or not _REASON.fullmatch(text):
+    if not is_reason(text):
         detail = f"{OVERRIDE_HEADER} takes one line of 1 to {MAX_REASON_CHARACTERS} characters, in UTF-8."
         raise Malformed(detail, errors=[Violation(pointer=f"/header/{OVERRIDE_HEADER}", code="form", detail=detail)])
     return text

@@ -9,6 +9,7 @@ grant that only the caller's reason to override made, are noted for the audit.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -45,7 +46,7 @@ class Gate:
         caller.note(_access("overridden", action, resource, reason=circumstances.override_reason))
         return True
 
-    def decides(self, principal: Principal, action: Action, resource: Resource, circumstances: Circumstances) -> bool:
+    def decides(self, principal: Principal, action: str, resource: Any, circumstances: Circumstances) -> bool:
         """What the policy says, of whoever it is. Never raises, and notes nothing."""
         try:
             return self.policy.allows(principal, action, resource, circumstances) is True
@@ -120,7 +121,7 @@ class Gate:
             self._failed(action, class_, error)
             return NO_ROWS
 
-    def _failed(self, action: Action, class_: type, error: Exception) -> None:
+    def _failed(self, action: str, class_: type, error: Exception) -> None:
         self.errors += 1
         _log.error("gate-error", action=str(action), resource=class_.__name__, error=str(error)[:500])
 

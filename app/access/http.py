@@ -16,7 +16,7 @@ from app.kit.http import CACHING, JSON, ApiRequest, Operation, api, encode
 from app.kit.limits.limits import Limits
 
 # Anchored at both ends of a segment: a setting whose key is "schema" or "health" is not open.
-_OPEN = re.compile(r"/(api/health(/live|/ready)?|schema(/.*)?)/?")
+_OPEN = re.compile(r"/(api/health(/live|/ready)?|schema(/.*)?|\.well-known/authzen-configuration)/?")
 
 
 class PrincipalView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

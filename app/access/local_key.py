@@ -67,6 +67,8 @@ def sign(key: Ed25519PrivateKey, principal: Principal, *, now: datetime, ttl: ti
     }
     if principal.tenant is not None:
         claims["tenant"] = principal.tenant
+    if principal.scoped:
+        claims["scope"] = " ".join(principal.scopes)
     return jwt.encode(claims, key, algorithm="EdDSA", headers={"kid": KEY_ID})
 
 

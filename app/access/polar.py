@@ -16,6 +16,7 @@ from typing import Any
 
 from oso import Oso, OsoError, Variable
 from polar.expression import Expression, Pattern
+from polar.host import Host
 
 from app.access.compiler.attributes import check_attributes
 from app.access.compiler.conditions import CIRCUMSTANCES, PRINCIPAL, RESOURCE, CannotCompile, Conjunction
@@ -25,7 +26,16 @@ from app.access.compiler.predicate import predicate_of
 from app.access.compiler.self_test import cases, constants_of, differences
 from app.access.compiler.sql import check_sql
 from app.access.policy import Compiled, Policy, PolicyError, ResourceType, Rule
-from app.access.policy_files import Files, digest_of, joined, placed, read_files, statements_left_out
+from app.access.policy_files import (
+    Files,
+    digest_of,
+    joined,
+    placed,
+    read_declarations,
+    read_files,
+    statements_left_out,
+)
+from app.access.policy_types import declared_types
 from app.domain.access import (
     ACTIONS,
     ApiKeyResource,
@@ -70,12 +80,13 @@ _PRELUDE = (
 
 def load_policy(*folders: Path, more_types: Sequence[ResourceType] = ()) -> Policy:
     """
-    The policy of all `.polar` files in these folders, about our own types of resources and `more_types`.
+    The policy of all files in these folders, about our own types of resources, those declared there, and `more_types`.
 
     Raises PolicyError when there is no file, one cannot be read, or Oso or we refuse what stands in it.
     """
-    files = read_files(folders)
+    files, declarations = read_files(folders), read_declarations(folders)
     types = (*OUR_TYPES, *more_types)
+    types += declared_types(declarations, types)
     os.environ.setdefault("POLAR_TIMEOUT_MS", str(LIMIT_MS))
     try:
         vm = Interpreter(joined(files), types)
@@ -86,11 +97,11 @@ def load_policy(*folders: Path, more_types: Sequence[ResourceType] = ()) -> Poli
         for one in types
         for action in one.actions
     }
-    digest = digest_of(files)
+    digest = digest_of([*files, *declarations])
     return Policy(
         version=digest[:VERSION_CHARACTERS],
         digest=digest,
-        files=tuple(name for name, _ in files),
+        files=tuple(name for name, _ in (*files, *declarations)),
         types=types,
         rules=rules,
         self_test_cases=SELF_TEST_CASES * len(rules),
@@ -118,8 +129,17 @@ class Interpreter:
         return self.holds("allow", *asked) and not self.holds("forbid", *asked)
 
 
+class _Host(Host):  # type: ignore[misc]  # Oso ships no types
+    """Makes what inline tests say is `new`: a policy has lists where our Structs have tuples."""
+
+    def make_instance(self, name: str, args: list[Any], kwargs: dict[str, Any], id: int) -> Any:  # noqa: A002 - Oso's
+        members = {member: tuple(value) if isinstance(value, list) else value for member, value in kwargs.items()}
+        return super().make_instance(name, args, members, id)
+
+
 def _loaded(source: str, types: Sequence[ResourceType]) -> Oso:
     oso = Oso()
+    oso.host.__class__ = _Host  # Oso takes no host of ours, and copies the one it has by its class
     classes = {one.name: one.class_ for one in types}
     for name, class_ in {"Principal": Principal, "Circumstances": Circumstances, **classes}.items():
         oso.register_class(class_, name=name)

@@ -13,6 +13,9 @@ from app.access.policy import PolicyError
 Files: TypeAlias = Sequence[tuple[str, str]]
 """Names and sources."""
 
+RULES = "*.polar"
+DECLARATIONS = "*.types.yaml"
+
 # `cut` and negated rules mean different things to the VM and to its partial evaluator, and a missing attribute under
 # `not` grants; so neither is taken.
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|#[^\n]*|\s+|;|[^\s"#;]+|"')
@@ -25,20 +28,21 @@ def read_files(folders: Sequence[Path]) -> list[tuple[str, str]]:
 
     Raises PolicyError when there are none, two have one name, one cannot be read, or says what is not taken.
     """
-    files = [file for folder in folders for file in _read(folder)]
-    names = [name for name, _ in files]
-    for name in names:
-        if names.count(name) > 1:
-            raise PolicyError(f"Two policy files are called {name}; give one of them another name.")
+    files = _read(folders, RULES)
     for name, source in files:
         _lint(name, source)
     return files
 
 
+def read_declarations(folders: Sequence[Path]) -> list[tuple[str, str]]:
+    """The files of all folders that declare types of resources; there may be none. Raises PolicyError."""
+    return _read(folders, DECLARATIONS)
+
+
 def fingerprint(folders: Sequence[Path]) -> str:
     """What changes when the files of these folders do, good or bad; never raises."""
     digest = hashlib.sha256()
-    for path in (path for folder in folders for path in sorted(folder.glob("*.polar"))):
+    for path in (path for folder in folders for path in _paths(folder)):
         try:
             digest.update(f"{path}\n".encode() + path.read_bytes())
         except OSError as error:
@@ -102,14 +106,27 @@ def _statements(source: str) -> Iterator[tuple[int, int]]:
             start = None
 
 
-def _read(folder: Path) -> list[tuple[str, str]]:
+def _read(folders: Sequence[Path], pattern: str) -> list[tuple[str, str]]:
+    files = [file for folder in folders for file in _read_folder(folder, pattern)]
+    names = [name for name, _ in files]
+    for name in names:
+        if names.count(name) > 1:
+            raise PolicyError(f"Two policy files are called {name}; give one of them another name.")
+    return files
+
+
+def _read_folder(folder: Path, pattern: str) -> list[tuple[str, str]]:
     try:
-        files = [(path.name, path.read_text("utf-8")) for path in sorted(folder.glob("*.polar"))]
+        files = [(path.name, path.read_text("utf-8")) for path in sorted(folder.glob(pattern))]
     except (OSError, UnicodeDecodeError) as error:
         raise PolicyError(f"The policy in {folder} cannot be read: {error}.") from error
-    if not files:
+    if not files and pattern == RULES:
         raise PolicyError(f"There is no .polar file in {folder}; set SETPOINT_POLICIES_DIR to a folder with one.")
     return files
+
+
+def _paths(folder: Path) -> list[Path]:
+    return sorted(path for pattern in (RULES, DECLARATIONS) for path in folder.glob(pattern))
 
 
 def _lint(name: str, source: str) -> None:

@@ -9,12 +9,11 @@ from contextlib import contextmanager
 import asyncpg
 import msgspec
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from app.cli.errors import UNREACHABLE, USAGE, CommandFailed
 from app.config import Config
 from app.embedded import EmbeddedError, embedded_servers
+from app.kit.redis_client import ping
 
 OLDEST_POSTGRES = 150_000  # server_version_num; nothing older is tested
 
@@ -72,14 +71,8 @@ async def _require_postgres(url: str, *, timeout: float) -> None:  # noqa: ASYNC
 
 def _look_at_redis(url: str, *, timeout: float, announce: Callable[[str], None]) -> None:
     try:
-        client = redis.Redis.from_url(
-            url, socket_connect_timeout=timeout, socket_timeout=timeout, retry=Retry(NoBackoff(), 0)
-        )
+        asyncio.run(ping(url, timeout_seconds=timeout))
     except ValueError as error:
         raise CommandFailed(f"SETPOINT_REDIS_URL is not a Redis URL: {error}.", code=USAGE) from error
-    try:
-        client.ping()
     except (redis.RedisError, OSError) as error:
         announce(f"Redis at SETPOINT_REDIS_URL cannot be reached ({error}); serving without it, more slowly.")
-    finally:
-        client.close()

@@ -94,18 +94,14 @@ def check_postgres(config: Config, *, timeout: float) -> list[Finding]:
 def check_redis(config: Config, *, timeout: float) -> Finding:
     """Whether Redis answers. Everything works without it, more slowly."""
     import redis
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
+
+    from app.kit.redis_client import ping
 
     url = config.redis_url or _embedded_url("valkey", config.data_path)
     if url is None:
         return Finding("Redis", "warn", "embedded, and not running; `setpoint serve` starts it.")
     try:
-        client = redis.Redis.from_url(
-            url, socket_connect_timeout=timeout, socket_timeout=timeout, retry=Retry(NoBackoff(), 0)
-        )
-        with client:
-            client.ping()
+        asyncio.run(ping(url, timeout_seconds=timeout))
     except (redis.RedisError, OSError, ValueError) as error:
         if config.redis_url is None:
             return Finding("Redis", "warn", "embedded, and not running; `setpoint serve` starts it.")

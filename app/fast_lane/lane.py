@@ -47,8 +47,10 @@ _PATHS = (EFFECTIVE, VALUE)
 _SECRET = BITS[Sensitivity.SECRET]
 _NO_BODY = {"type": "http.response.body", "body": b""}
 
-# What makes a request unusual: a body, and a reason that has to be judged and written down.
-_UNUSUAL = frozenset({b"content-encoding", b"content-length", b"transfer-encoding", b"setpoint-override-reason"})
+# What makes a request unusual: a body, a reason that has to be judged and written down, a wish to know how it went.
+_UNUSUAL = frozenset(
+    b"content-encoding content-length transfer-encoding setpoint-override-reason setpoint-server-timing".split()
+)
 # What most requests have, and no more. In them nothing unusual has to be looked for.
 _ORDINARY = frozenset(
     b"accept accept-encoding accept-language authorization baggage connection host if-none-match "

@@ -46,6 +46,8 @@ _UNREACHABLE = (
     asyncpg.DeadlockDetectedError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.ReadOnlySQLTransactionError,  # a standby, during a failover
+    # An idle connection whose backend was ended has said so, but is not closed yet: asyncpg sends nothing over it.
+    asyncpg.InternalClientError,
 )
 
 
@@ -93,6 +95,9 @@ class Database:
             connection = await self._acquired()
             try:
                 yield cast(Connection, connection)
+            except asyncpg.InternalClientError:
+                connection.terminate()  # else the next one would be given it, if the end of it never arrives
+                raise
             finally:
                 await self._pool.release(connection)
 

@@ -4,7 +4,7 @@ The OpenAPI document, made of what the handlers themselves are: their Structs, p
 Litestar can generate one, but not the one we need: it leaves out `additionalProperties: false`, problem bodies, HEAD
 and conditional answers, and turns unions into ambiguous `oneOf`s (docs/decisions/0005-our-own-openapi-document.md).
 msgspec knows the JSON Schema of its Structs, so what is left to do here is little. Links between operations are
-written by hand: stateful contract tests follow them.
+written by hand (openapi_links.py).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from app.config import Config
 from app.domain.definition import KEY_PATTERN, MAX_KEY_CHARACTERS
 from app.domain.scope import MAX_ID_CHARACTERS, SCOPE_ID_PATTERN, TENANT_ID_PATTERN, Level
 from app.kit.http import JSON, Operation
+from app.kit.openapi_links import links_of
 from app.kit.problems import MEDIA_TYPE, STATUS_OF, Problem
 
 PATH = "/schema/openapi.json"
@@ -66,6 +67,7 @@ _HEADERS_IN: dict[str, tuple[str, dict[str, Any]]] = {
         "Why you reach into another territory, if your role may; the audit keeps it.",
         {"type": "string", "minLength": 1, "maxLength": 500, "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"},
     ),
+    "Setpoint-Server-Timing": ("1 tells operators, in Server-Timing, which tier answered.", _TEXT),
     "Setpoint-Min-Position": (
         "Answer from this position or a later one, or not at all.",
         {"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
@@ -85,73 +87,6 @@ _LIMITS = ("RateLimit-Policy", "RateLimit")
 _PROBLEM_HEADERS = {429: ("Retry-After", *_LIMITS), 503: ("Retry-After",)}
 
 _OVERRIDABLE = ("Settings", "Effective values")  # what managers may reach in other territories, with a reason
-
-# Each operation with a tag leads back to itself: asked for with the tag it gave, it answers 304.
-_HAVING_IT = {"header.If-None-Match": "$response.header.ETag"}
-_BY_ID = {"setting_id": "$response.body#/id"}
-_MATCHING = {**_BY_ID, "header.If-Match": "$response.header.ETag"}
-_LINKS: dict[str, dict[str, tuple[str, dict[str, str]]]] = {
-    "createSetting": {
-        "Read": ("getSettingById", _BY_ID),
-        "Replace": ("replaceSetting", _MATCHING),
-        "Patch": ("patchSetting", _MATCHING),
-        "Unset": ("unsetSetting", _MATCHING),
-        "History": ("getSettingHistory", _BY_ID),
-        "Resolve": ("resolveSetting", {"key": "$response.body#/key"}),
-    },
-    "getSettingById": {
-        "Revalidate": ("getSettingById", {**_BY_ID, **_HAVING_IT}),
-        "Replace": ("replaceSetting", _MATCHING),
-        "Unset": ("unsetSetting", _MATCHING),
-    },
-    "replaceSetting": {"Read": ("getSettingById", _BY_ID), "Unset": ("unsetSetting", _MATCHING)},
-    "listSettings": {"First": ("getSettingById", {"setting_id": "$response.body#/items/0/id"})},
-    "listDefinitions": {
-        "First": ("getDefinition", {"key": "$response.body#/items/0/key"}),
-        "Resolve": ("resolveSetting", {"key": "$response.body#/items/0/key"}),
-    },
-    "getDefinition": {
-        "Revalidate": ("getDefinition", {"key": "$response.body#/key", **_HAVING_IT}),
-        "Resolve": ("resolveSetting", {"key": "$response.body#/key"}),
-        "Change": ("putDefinition", {"key": "$response.body#/key", "header.If-Match": "$response.header.ETag"}),
-    },
-    "getScope": {
-        "Revalidate": (
-            "getScope",
-            {"level": "$response.body#/scope", "scope_id": "$response.body#/scopeId", **_HAVING_IT},
-        ),
-    },
-    "putDefinition": {
-        "Read": ("getDefinition", {"key": "$response.body#/key"}),
-        "Delete": (
-            "deleteDefinition",
-            {"key": "$response.body#/key", "header.If-Match": "$response.header.ETag"},
-        ),
-    },
-    "createApiKey": {
-        "Read": ("getApiKey", {"key_id": "$response.body#/id"}),
-        "Rotate": ("rotateApiKey", {"key_id": "$response.body#/id", "header.If-Match": "$response.header.ETag"}),
-        "Revoke": ("revokeApiKey", {"key_id": "$response.body#/id"}),
-    },
-    "addRevocation": {"Lift": ("liftRevocation", {"revocation_id": "$response.body#/id"})},
-    "putTenant": {
-        "Delete": (
-            "deleteTenant",
-            {"tenant_id": "$response.body#/tenantId", "header.If-Match": "$response.header.ETag"},
-        ),
-    },
-    "putScope": {
-        "Read": ("getScope", {"level": "$response.body#/scope", "scope_id": "$response.body#/scopeId"}),
-        "Delete": (
-            "deleteScope",
-            {
-                "level": "$response.body#/scope",
-                "scope_id": "$response.body#/scopeId",
-                "header.If-Match": "$response.header.ETag",
-            },
-        ),
-    },
-}
 
 
 def handler(handlers: Iterable[HTTPRouteHandler], *, config: Config) -> HTTPRouteHandler:
@@ -214,9 +149,7 @@ def _operation(one: HTTPRouteHandler, operation: Operation, path: str, *, config
     }
     if body is not None:
         described["requestBody"] = {"required": True, "content": {operation.media_type: {"schema": _schema(body)}}}
-    if operation.open:
-        described["security"] = []
-    return described
+    return described | ({"security": []} if operation.open else {})
 
 
 def _writes(one: HTTPRouteHandler, operation: Operation) -> bool:
@@ -229,7 +162,7 @@ def _responses(operation: Operation, *, has_body: bool, writes: bool) -> dict[st
         success["headers"] |= {name: _header(name) for name in _LIMITS}
     if operation.answer is not None:
         success["content"] = {JSON: {"schema": _schema(operation.answer)}}
-    links = _links(operation.id)
+    links = links_of(operation.id)
     if links:
         success["links"] = links
     responses = {str(operation.status): success}
@@ -245,7 +178,7 @@ def _responses(operation: Operation, *, has_body: bool, writes: bool) -> dict[st
 def _common_errors(operation: Operation, *, has_body: bool) -> set[int]:
     errors = {400, 406, 413}  # a wrong query or header, too much of it, or an answer in another type, on any call
     if has_body:
-        errors |= {408, 415}
+        errors |= {408, 415} if operation.tells_media_type else {408}
     if not operation.open:
         errors |= {401, 429, 503}
     return errors
@@ -312,13 +245,6 @@ def _header_parameters(operation: Operation) -> list[dict[str, Any]]:
         }
         for name, (description, schema) in headers.items()
     ]
-
-
-def _links(operation_id: str) -> dict[str, Any]:
-    return {
-        name: {"operationId": target, "parameters": parameters}
-        for name, (target, parameters) in _LINKS.get(operation_id, {}).items()
-    }
 
 
 def _problem_responses() -> dict[str, Any]:
@@ -397,4 +323,5 @@ def _limits(parameter: str, config: Config) -> dict[str, Any]:
 
 def _with_limits(schemas: dict[str, Any], config: Config) -> dict[str, Any]:
     schemas["BatchBody"]["properties"]["operations"]["maxItems"] = config.max_batch_operations
+    schemas["EvaluationsRequest"]["properties"]["evaluations"]["maxItems"] = config.max_evaluations
     return schemas

@@ -13,7 +13,7 @@ With `rediss+…` the last two speak TLS.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias, cast
 from urllib.parse import unquote, urlsplit
@@ -40,28 +40,43 @@ async def open_redis(url: str, *, config: Config) -> AsyncIterator[RedisClient]:
 
     Raises ValueError for what is no such URL.
     """
-    client = _client(url, timeout=config.redis_timeout_seconds)
+    client, helpers = _clients(url, timeout=config.redis_timeout_seconds)
     try:
         yield client
     finally:
+        await _close(client, *helpers)
+
+
+async def ping(url: str, *, timeout_seconds: float) -> None:
+    """Ask whether it is there. Raises ValueError for what is no such URL, RedisError or OSError when it is not."""
+    client, helpers = _clients(url, timeout=timeout_seconds)
+    try:
+        await cast(Awaitable[Any], client.ping())
+    finally:
+        await _close(client, *helpers)
+
+
+async def _close(*clients: RedisClient) -> None:
+    for client in clients:
         await client.aclose()
 
 
-def _client(url: str, *, timeout: float) -> RedisClient:
+def _clients(url: str, *, timeout: float) -> tuple[RedisClient, list[Redis]]:
+    """The client, and those that it asks where its server is."""
     options: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
     scheme = urlsplit(url).scheme
     if scheme.endswith(CLUSTER):
         # One retry: a node answers MOVED once when a slot has been given to another. The caller's deadline holds.
         plain = url.replace(CLUSTER, "", 1)
-        return RedisCluster.from_url(plain, retry=Retry(NoBackoff(), 1), **options)
+        return RedisCluster.from_url(plain, retry=Retry(NoBackoff(), 1), **options), []
     # One extra command per connect, for servers that announce their own maintenance.
     options |= {"retry": Retry(NoBackoff(), 0), "maint_notifications_config": MaintNotificationsConfig(enabled=False)}
     if scheme.endswith(SENTINEL):
         return _of_sentinels(url, options)
-    return Redis.from_url(url, **options)
+    return Redis.from_url(url, **options), []
 
 
-def _of_sentinels(url: str, options: dict[str, Any]) -> Redis:
+def _of_sentinels(url: str, options: dict[str, Any]) -> tuple[Redis, list[Redis]]:
     parts = urlsplit(url)
     credentials, _, hosts = parts.netloc.rpartition("@")
     user, _, password = credentials.partition(":")
@@ -74,7 +89,7 @@ def _of_sentinels(url: str, options: dict[str, Any]) -> Redis:
     timeouts = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout")}
     addresses = [_address(host) for host in hosts.split(",")]
     sentinels = Sentinel(addresses, sentinel_kwargs=timeouts, **options)  # type: ignore[no-untyped-call]
-    return cast(Redis, sentinels.master_for(service))
+    return cast(Redis, sentinels.master_for(service)), list(sentinels.sentinels)
 
 
 def _address(text: str) -> tuple[str, int]:

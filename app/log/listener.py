@@ -26,7 +26,11 @@ HEARTBEAT_SECONDS = 2.0  # between two questions to a silent connection
 ANSWER_SECONDS = 1.0  # how long connecting, and the answer to one, may take; then the link is dead
 FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS = 0.05, 2.0  # between attempts to connect; the poll bridges the gap
 
+# The last: a connection that has been told its end, and is not closed yet, takes no heartbeat.
+_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
 _log = get_logger()
+_spread = random.Random()  # noqa: S311 - keeps workers from coming all at once, and hides nothing
 
 
 class Listener:
@@ -50,14 +54,14 @@ class Listener:
             before = self.connects
             try:
                 await self._listen()
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except _LOST as error:
                 _log.warning("listener-lost", error=type(error).__name__)
             finally:
                 self.connected = False
             if self.connects > before:
                 backoff = FIRST_BACKOFF_SECONDS
                 continue  # it did work: at once once more
-            await asyncio.sleep(backoff * random.uniform(0.5, 1.0))  # noqa: S311 - spreads the workers, hides nothing
+            await asyncio.sleep(backoff * _spread.uniform(0.5, 1.0))
             backoff = min(2 * backoff, LAST_BACKOFF_SECONDS)
 
     async def _listen(self) -> None:

@@ -72,6 +72,7 @@ class Tailer:
         self.trail = Trail()
         self.failing = False  # whether the last look failed
         self.looked = Looked()
+        self.doorbell: Listener | None = None  # what rings, for whoever wants to know whether it is heard
 
     # ---- what it knows ----
 
@@ -258,6 +259,7 @@ async def open_tailer(
     one = msgspec.structs.replace(config, pool_size=1)
     async with open_database(url, config=one) as database:
         tailer = Tailer(_reading(database, feed), subject=subject)
+        tailer.doorbell = listener
         listener.on_ring(feed, tailer.ring)
         await tailer.start()
         async with running(tailer.run()):

@@ -158,7 +158,7 @@ def accesses(asked: Gate, *, circumstances: Circumstances = OVERRIDING, action: 
 def test_a_refusal_is_noted_with_what_it_was_about() -> None:
     [access] = accesses(gate(read=True), circumstances=circumstances_at(AT))
 
-    assert (access.outcome, access.action, access.resource) == ("denied", "write", "setting TENANT/acme")
+    assert (access.outcome, access.action, access.resource) == ("denied", "write", "setting/TENANT/acme")
     assert access.tenant == "acme"
     assert access.reason is None
 
@@ -216,7 +216,7 @@ def test_rows_that_only_a_reason_opened_are_noted_once_for_the_list(shipped: Gat
     assert condition.text.startswith(f"({plain.text} OR ")
     assert len(condition.arguments) == len(set(re.findall(r"\$\d+", condition.text)))
     [access] = somebody.accesses
-    assert (access.outcome, access.resource, access.tenant) == ("overridden", "setting *", "acme")
+    assert (access.outcome, access.resource, access.tenant) == ("overridden", "setting/*", "acme")
     assert access.reason == OVERRIDING.override_reason
 
 

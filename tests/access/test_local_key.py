@@ -136,6 +136,8 @@ def test_a_folder_that_is_a_file_is_said_in_one_sentence(tmp_path: Path) -> None
         Principal(id="x"),
         principal(kind="service", roles=("admin", "user"), territories=("DE", "FR"), accounts=("a-1",), clearance=3),
         principal(clearance=0),
+        principal(scoped=True, scopes=("registry:read", "settings:read")),
+        principal(scoped=True),
     ],
     ids=str,
 )

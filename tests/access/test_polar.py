@@ -65,6 +65,17 @@ def test_a_forbidding_rule_stands_above_those_that_allow(tmp_path: Path) -> None
     assert policy.allows(reader, Action.READ, setting_resource(Level.USER, "alice"), NOW) is False
 
 
+INLINE = 'allow(new Principal(id: "a", roles: ["reader"]), "read", new Definition(sensitivity: 0));'
+
+
+def test_an_inline_test_may_make_principals_and_resources(tmp_path: Path) -> None:
+    readers = READERS.replace("_s: Setting", "_d: Definition")
+
+    load_policy(folder(tmp_path, a=f"{readers}\n?= {INLINE}"))
+
+    assert "Inline query failed" in refusal(folder(tmp_path, a=f"{READERS}\n?= {INLINE}"))
+
+
 def test_the_version_is_that_of_names_and_sources(tmp_path: Path) -> None:
     versions = []
     for name, source in [("a", READERS), ("a", READERS + "\n"), ("b", READERS)]:

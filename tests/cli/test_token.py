@@ -46,6 +46,14 @@ def test_an_admin_of_a_tenant_is_trusted_with_everything_for_an_hour(capsys: REP
     assert found["exp"] - found["iat"] == 3600
 
 
+def test_a_token_may_be_good_for_some_scopes_only(capsys: REPLIES) -> None:
+    for_some = claims(capsys, "--role", "service", "--tenant", "acme", "--scope", "pdp:read,pdp:assert")
+    for_all = claims(capsys, "--role", "service", "--tenant", "acme")
+
+    assert for_some["scope"] == "pdp:assert pdp:read"
+    assert "scope" not in for_all
+
+
 def test_every_option_stands_in_the_token(capsys: REPLIES) -> None:
     found = claims(
         capsys,

@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import httpx
@@ -19,10 +20,10 @@ import msgspec
 import pytest
 import yaml
 
+from app.access.compiler.sql import SqlCondition
 from app.access.gate import Gate
 from app.access.policy import PolicyError
 from app.domain.access import Reach
-from app.domain.scope import Level, Scope
 from app.kit.database import Connection, open_database
 from app.kit.http import ApiRequest
 from app.main import create_app
@@ -301,6 +302,7 @@ async def test_a42_with_one_connection_and_no_other_lock_no_row_of_another_is_se
     monkeypatch.setattr(Gate, "allows", lambda *_: True)
     monkeypatch.setattr(Gate, "require", lambda *_: None)
     monkeypatch.setattr(Gate, "require_visible", lambda *_: None)
+    monkeypatch.setattr(Gate, "condition", lambda *_, **__: SqlCondition(text="TRUE"))
     monkeypatch.setattr(ApiRequest, "tenant_of", lambda it, named: it.user.tenant if named is None else named)
     chosen = random.Random(42)
     async with running(msgspec.structs.replace(api.config, pool_size=1), clock=api.clock) as other:
@@ -354,8 +356,9 @@ async def test_a42_the_role_that_serves_cannot_turn_the_lock(api: Api) -> None:
 
 
 async def test_a42_a_prepared_plan_serves_each_reach_its_own_rows(api: Api) -> None:
-    for client in (api.admin, api.globex):
-        await make(client, "ui.theme", "dark")
+    ids = {}
+    for client, tenant in ((api.admin, "acme"), (api.globex, "globex")):
+        ids[tenant] = UUID((await make(client, "ui.theme", "dark"))["id"])
     assert api.config.database_url is not None
     config = msgspec.structs.replace(api.config, pool_size=1)
     async with open_database(api.config.database_url, config=config) as database:
@@ -363,8 +366,7 @@ async def test_a42_a_prepared_plan_serves_each_reach_its_own_rows(api: Api) -> N
             for tenant in ("acme", "globex"):
                 for named in ("acme", "globex"):
                     async with database.connection() as connection:
-                        scope = Scope(Level.TENANT, named, named)
-                        found = await store.at(connection, scope, "ui.theme", reach=Reach(tenant))
+                        found = await store.by_id(connection, ids[named], reach=Reach(tenant))
                     assert (found is not None) is (tenant == named)
 
 

@@ -49,7 +49,15 @@ def operations(openapi: dict[str, Any]) -> list[tuple[str, str, bool]]:
     return [
         (
             method.upper(),
-            path.format(setting_id=ID, key="ui.theme", level="USER", scope_id="x", tenant_id="acme"),
+            path.format(
+                setting_id=ID,
+                key="ui.theme",
+                level="USER",
+                scope_id="x",
+                tenant_id="acme",
+                key_id="k",
+                revocation_id=ID,
+            ),
             operation.get("security") == [],
         )
         for path, methods in openapi["paths"].items()

@@ -108,6 +108,7 @@ ODD_HEADERS: list[Sequence[Header]] = [
     [(b"forwarded", b"for=192.0.2.7;proto=https;host=other.test")],
     [(b"setpoint-override-reason", b"an urgent matter")],
     [(b"setpoint-override-reason", b"")],
+    [(b"setpoint-server-timing", b"0")],
     [(b"x-request-id", b"has spaces in it")],
     [(b"x-request-id", b"one"), (b"x-request-id", b"two")],
     [(b"accept", b"text/html"), (b"accept", b"application/json")],

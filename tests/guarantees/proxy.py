@@ -9,6 +9,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+_FIELDS = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
+GOODBYE = b"E" + (4 + len(_FIELDS)).to_bytes(4, "big") + _FIELDS
+
 
 class Wire:
     """Passes bytes between a port of ours and PostgreSQL's socket."""
@@ -19,6 +22,7 @@ class Wire:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._near: set[asyncio.StreamWriter] = set()
         self.port = 0
 
     async def mend(self) -> None:
@@ -42,10 +46,16 @@ class Wire:
         """Take connections and bytes, and pass nothing on."""
         self._flowing.clear()
 
+    def say_goodbye(self) -> None:
+        """Tell the application what PostgreSQL says when it ends a connection; the end itself does not arrive."""
+        for writer in self._near:
+            writer.write(GOODBYE)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self._near.add(writer)
         try:
             with contextlib.suppress(OSError):
                 far_reader, far_writer = await asyncio.open_unix_connection(str(self._socket_path))
@@ -64,6 +74,7 @@ class Wire:
         finally:
             writer.transport.abort()
             self._tasks.discard(task)
+            self._near.discard(writer)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):

@@ -16,7 +16,7 @@ import pytest
 from app.log.tailer import PROOF_SECONDS
 from tests.fixtures import running
 from tests.guarantees.proxy import Wire, wired
-from tests.guarantees.workers import counters, until, until_true
+from tests.guarantees.workers import counters, flush, until, until_true
 from tests.world import DE_CONTEXT, Api, make, match, position, problem
 
 pytestmark = pytest.mark.anyio
@@ -97,6 +97,7 @@ async def test_what_is_held_is_answered_with_and_labelled(api: Api, monkeypatch:
 
 async def test_what_redis_holds_is_answered_with_too(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     await make(api.admin, "ui.theme", "dark", "USER", "alice")
+    await flush(api)
     async with on_a_wire(api, l1_bytes=0) as (other, wire):
         later = Later(other, monkeypatch)
         await ask_all(other)

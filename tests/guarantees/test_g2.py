@@ -21,7 +21,7 @@ from app.log.listener import Listener
 from app.log.read import Page
 from app.log.tailer import Tailer
 from tests.guarantees import naive
-from tests.guarantees.workers import PATIENCE, another, counters, until, until_true
+from tests.guarantees.workers import PATIENCE, another, counters, flush, until, until_true
 from tests.world import DE_CONTEXT, Api, make, match, position
 
 pytestmark = pytest.mark.anyio
@@ -285,6 +285,7 @@ async def test_what_redis_kept_through_a_change_nobody_told_it_of_is_not_answere
     api: Api, monkeypatch: pytest.MonkeyPatch, remembered: int
 ) -> None:
     """All workers are gone when somebody who knows no Redis changes a value: a crash, a bulk change, an outage."""
+    await flush(api)
     writer = Writer(api)
     await writer.write()
     async with another(api, l1_bytes=0) as first:
@@ -304,6 +305,7 @@ def _remembering(positions: int) -> dict[str, Any]:
 
 async def test_a_database_that_was_restored_is_not_answered_for_from_before(api: Api, db: Connection) -> None:
     """Positions are given out again; what they stood for is gone."""
+    await flush(api)
     writer = Writer(api)
     await writer.write()
     await held(api)

@@ -30,6 +30,13 @@ def counters(api: Api) -> Counters:
     return api.registry.hot.counters
 
 
+async def flush(api: Api) -> None:
+    """Empty Valkey, which otherwise keeps what earlier tests have put there."""
+    shared = api.registry.hot.shared
+    assert shared is not None
+    await shared._redis.flushall()
+
+
 async def until(
     ask: Callable[[], Awaitable[httpx.Response]], seen: Callable[[httpx.Response], bool], *, within: float = PATIENCE
 ) -> httpx.Response:

@@ -101,3 +101,19 @@ async def test_it_keeps_trying_while_nobody_answers(app_url: str, db: Connection
 
             await wire.mend()
             await bell.next()
+
+
+async def test_a_connection_that_was_told_its_end_is_replaced_though_the_end_never_arrives(
+    db: Connection, app_url: str, bell: Bell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """asyncpg refuses the next heartbeat, with an error of its own that once ended the listening for good."""
+    del db
+    monkeypatch.setattr(listener_module, "HEARTBEAT_SECONDS", 0.05)
+    async with wired(app_url) as (wire, url), open_listener(url) as listener:
+        listener.on_ring(Feed.SETTINGS, bell)
+        await bell.next()
+
+        wire.say_goodbye()
+
+        await bell.next()
+        assert listener.connects == 2

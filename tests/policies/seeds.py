@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
-from app.domain.access import Resource, ScopeResource, SettingResource
+from app.domain.access import ApiKeyResource, Resource, ScopeResource, SettingResource
 from app.domain.definition import Sensitivity
 from app.domain.scope import Level, Scope
 from app.kit.database import Connection
@@ -28,6 +28,11 @@ _SIGNATURE = "version, position, created_at, created_by, updated_at, updated_by"
 def key_of(sensitivity: int) -> str:
     """The key of the definition that is this sensitive."""
     return f"cases.{list(Sensitivity)[sensitivity].value}"
+
+
+def id_of(resource: ApiKeyResource) -> str:
+    """The id of the API key that it is."""
+    return f"key{resource.tenant}".ljust(10, "0")
 
 
 def scope_of(resource: SettingResource | ScopeResource) -> Scope:
@@ -66,7 +71,7 @@ async def seed_definitions(db: Connection) -> None:
 
 async def seed(db: Connection, stage: Stage) -> dict[str, uuid.UUID]:
     """What is there at this stage and nothing else; the ids of the values by the names of the resources."""
-    await db.execute("DELETE FROM setting_value; DELETE FROM scope")
+    await db.execute("DELETE FROM setting_value; DELETE FROM scope; DELETE FROM api_key")
     ids: dict[str, uuid.UUID] = {}
     for path in dict.fromkeys(scope_of(one).path for one in _located(stage.values())):
         same = [one for one in _located(stage.values()) if scope_of(one).path == path]
@@ -75,6 +80,8 @@ async def seed(db: Connection, stage: Stage) -> dict[str, uuid.UUID]:
     for name, resource in stage.items():
         if isinstance(resource, SettingResource):
             ids[name] = await _seed_value(db, resource)
+        if isinstance(resource, ApiKeyResource):
+            await _seed_key(db, resource)
     return ids
 
 
@@ -102,6 +109,17 @@ async def _seed_value(db: Connection, resource: SettingResource) -> uuid.UUID:
         *(START, made, resource.tenant, resource.level, resource.scope_id, key_of(resource.sensitivity)),
     )
     return made
+
+
+async def _seed_key(db: Connection, resource: ApiKeyResource) -> None:
+    await db.execute(
+        f"""
+        INSERT INTO api_key (id, tenant, owner, name, kind, roles, territories, accounts, clearance, secret_digest,
+            pepper_id, expires_at, {_SIGNATURE})
+        VALUES ($2, nullif($3, ''), $4, '', 'service', '{{}}', '{{}}', '{{}}', 'public', '', '', 'infinity', {_SIGNED})
+        """,
+        *(START, id_of(resource), resource.tenant, resource.owner),
+    )
 
 
 def _goes_into(stage: Stage, resource: Resource) -> bool:

@@ -16,6 +16,7 @@ import pytest
 
 from app.domain.access import (
     EVERYWHERE,
+    ApiKeyResource,
     AuditResource,
     DefinitionResource,
     EventResource,
@@ -27,7 +28,7 @@ from app.domain.access import (
     reach_of,
 )
 from app.kit.database import Connection
-from tests.policies.seeds import Stage, cases_in, key_of, scope_of, seed, seed_definitions, stages_of
+from tests.policies.seeds import Stage, cases_in, id_of, key_of, scope_of, seed, seed_definitions, stages_of
 from tests.policies.tables import SHIPPED_TABLES, TABLES, Case, Table
 from tests.world import START
 
@@ -35,7 +36,7 @@ pytestmark = pytest.mark.anyio
 
 # Tables without rows of their own for each resource; who reads or adds to them is asked by tenant.
 BY_TENANT = {AuditResource: "audit_record", EventResource: "event"}
-IN_TABLES = (SettingResource, ScopeResource, TenantResource, DefinitionResource, *BY_TENANT)
+IN_TABLES = (SettingResource, ScopeResource, TenantResource, DefinitionResource, ApiKeyResource, *BY_TENANT)
 MADE = (START, "case")
 
 
@@ -124,6 +125,17 @@ async def adds(db: Connection, resource: Resource) -> bool:
                         """,
                         *MADE,
                     )
+                case ApiKeyResource(tenant=tenant):
+                    await db.execute(
+                        """
+                        INSERT INTO api_key (id, tenant, owner, name, kind, roles, territories, accounts, clearance,
+                            secret_digest, pepper_id, expires_at, version, position, created_at, created_by,
+                            updated_at, updated_by)
+                        VALUES ('another', nullif($3, ''), $2, '', 'service', '{}', '{}', '{}', 'public', '', '',
+                            'infinity', 1, 1, $1, $2, $1, $2)
+                        """,
+                        *(*MADE, tenant),
+                    )
                 case AuditResource(tenant=tenant):
                     await db.execute("SELECT audit_append($1, ARRAY['{}'])", tenant)
                 case EventResource(tenant=tenant):
@@ -152,6 +164,8 @@ def _rows(resource: Resource) -> tuple[str, tuple[object, ...]]:
             return "scope WHERE scope_path = $1", (scope_of(resource).path,)
         case TenantResource(tenant=tenant):
             return "tenant WHERE id = $1", (tenant,)
+        case ApiKeyResource():
+            return "api_key WHERE id = $1", (id_of(resource),)
         case DefinitionResource(sensitivity=sensitivity):
             return "setting_definition WHERE key = $1", (key_of(sensitivity),)
         case _:
@@ -236,4 +250,4 @@ def test_the_tables_try_a_foreign_thing_of_every_kind() -> None:
         if is_foreign(case.resource, reach_of(case.principal))
     }
 
-    assert foreign >= {SettingResource, ScopeResource, TenantResource, AuditResource, EventResource}
+    assert foreign >= set(IN_TABLES) - {DefinitionResource}

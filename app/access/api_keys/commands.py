@@ -92,7 +92,7 @@ async def create_api_key(command: CreateApiKey, *, caller: Caller, credentials: 
 
 
 async def rotate_api_key(
-    key_id: str, *, overlap_seconds: int, if_match: str | None, caller: Caller, credentials: Credentials
+    key_id: str, *, overlap_seconds: float, if_match: str | None, caller: Caller, credentials: Credentials
 ) -> tuple[ApiKey, str]:
     """
     Give a key a new secret; the one it had is good for the overlap, an older one no longer.

@@ -44,7 +44,7 @@ class ApiKeyBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class RotationBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """How long the secret that a key has is good beside the new one."""
 
-    overlap_seconds: Annotated[int, msgspec.Meta(ge=0, le=MAX_OVERLAP_SECONDS)] = 0
+    overlap_seconds: Annotated[float, msgspec.Meta(ge=0, le=MAX_OVERLAP_SECONDS)] = 0
 
 
 class ApiKeyView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

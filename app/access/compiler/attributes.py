@@ -38,13 +38,13 @@ def check_attributes(alternatives: Iterable[Conjunction], classes: Mapping[str, 
             _check(condition, kinds)
 
 
-@functools.cache  # msgspec evaluates the annotations anew each time
+@functools.lru_cache(maxsize=256)  # msgspec evaluates the annotations anew each time
 def kinds_of(class_: type) -> Mapping[str, frozenset[type]]:
     """The plain types that each attribute of a Struct may have; a collection counts as those of its elements."""
     return {name: _plain_types(info) for name, info in _infos(class_)}
 
 
-@functools.cache
+@functools.lru_cache(maxsize=256)
 def collections_of(class_: type) -> frozenset[str]:
     """The attributes of a Struct that hold many values."""
     return frozenset(name for name, info in _infos(class_) if isinstance(info, msgspec.inspect.VarTupleType))

@@ -36,6 +36,7 @@ _TRUSTED = {"platform_admin", "admin"}
     type=click.Choice(CLEARANCES),
     help="What it is trusted with.  [secret for platform_admin and admin, else internal]",
 )
+@click.option("--scope", "scopes", type=NamesType(), metavar="A,B", help="Good for these scopes only, as pdp:assert.")
 @click.option("--kind", type=click.Choice(("user", "service")), help="What it is.  [service for service, else user]")
 @click.option("--ttl", type=DurationType(), default="1h", show_default=True, metavar="SPAN", help="How long it lives.")
 def token(
@@ -46,6 +47,7 @@ def token(
     accounts: tuple[str, ...],
     sub: str | None,
     clearance: str | None,
+    scopes: tuple[str, ...] | None,
     kind: str | None,
     ttl: timedelta,
 ) -> None:
@@ -69,6 +71,8 @@ def token(
         territories=tuple(sorted(set(territories))),
         accounts=tuple(sorted(set(accounts))),
         clearance=Sensitivity(clearance or ("secret" if trusted else "internal")).rank,
+        scopes=tuple(sorted(set(scopes or ()))),
+        scoped=scopes is not None,
     )
     _check_ids(principal)
     write(_signed(principal, config=config, ttl=ttl))

@@ -101,10 +101,11 @@ class Cache:
 
         Raises NotFound when the tenant is out of reach, DatabaseUnavailable when neither a tier nor PostgreSQL has it.
         """
+        began = time.perf_counter()
         found = self.held(chain, reach=reach)
         if found is not None:
+            self.counters.seconds += time.perf_counter() - began
             return found
-        began = time.perf_counter()
         self.counters.reads += 1
         try:
             found = await self._from_tiers(chain)

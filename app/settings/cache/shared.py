@@ -39,6 +39,8 @@ MAX_ENTRY_BYTES = 1_048_576  # 1 MiB; larger ones would hold everybody up for lo
 WRITTEN_REMEMBERED = 10_000  # entries whose time in Redis is known, to tell why they are gone
 JITTER = 0.1  # of the time to live, so that what was written together does not go together
 
+_spread = random.Random()  # noqa: S311 - keeps entries from going all at once, and hides nothing
+
 _FAILED = (RedisError, OSError, TimeoutError, Unavailable)  # the last: too much waits for it already
 
 # KEYS[1]; ARGV: the sealed entry, which begins with its position; seconds to live. What is there counts only if it
@@ -199,7 +201,7 @@ class Shared:
         if len(sealed) > MAX_ENTRY_BYTES:
             self._counters.l2_dropped_writes += 1
             return
-        ttl = round(self._ttl * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311 - only spreads them
+        ttl = round(self._ttl * _spread.uniform(1 - JITTER, 1 + JITTER))
         written = await self._asked(self._eval(name, sealed, max(1, ttl)))
         self._counters.l2_writes += 1
         if written == 0:

@@ -5,9 +5,14 @@ from __future__ import annotations
 import msgspec
 
 from app.domain.event import (
+    ApiKeyCreated,
+    ApiKeyRevoked,
+    ApiKeyRotated,
+    CredentialsRevoked,
     DefinitionChanged,
     DefinitionCreated,
     DefinitionDeleted,
+    RevocationLifted,
     ScopeDescribed,
     ScopeForgotten,
     TenantRegistered,
@@ -19,6 +24,7 @@ from app.domain.scope import Level, Scope
 from app.log.read import Event
 
 DEFINITIONS = "DEFINITIONS"  # all definitions together; no path of a scope is called so
+CREDENTIALS = "CREDENTIALS"  # nothing that is held here; whoever knows credentials follows them
 
 
 class _OfScope(msgspec.Struct, frozen=True):
@@ -30,11 +36,13 @@ _VALUES = {ValueSet.type, ValueUnset.type}
 _ENTRIES = {ScopeDescribed.type, ScopeForgotten.type}
 _TENANTS = {TenantRegistered.type, TenantRemoved.type}
 _DEFINITIONS = {DefinitionCreated.type, DefinitionChanged.type, DefinitionDeleted.type}
+_CREDENTIALS = {one.type for one in (ApiKeyCreated, ApiKeyRotated, ApiKeyRevoked, CredentialsRevoked, RevocationLifted)}
 
 
 def subject_of(event: Event) -> str | None:
     """
-    The path of the scope whose entry an event changes, or DEFINITIONS; None when it may have changed anything.
+    The path of the scope whose entry an event changes, or DEFINITIONS, or CREDENTIALS; None when it may have changed
+    anything.
 
     A type that we do not know was written by a newer release, and we cannot know what it changed.
     """
@@ -46,4 +54,4 @@ def subject_of(event: Event) -> str | None:
         return event.aggregate_id
     if event.type in _TENANTS:
         return Scope(Level.TENANT, event.aggregate_id, event.aggregate_id).path
-    return None
+    return CREDENTIALS if event.type in _CREDENTIALS else None

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Response
 
-from app.access.caller import caller_of
+from app.access.caller import Caller, caller_of
 from app.domain.definition import Sensitivity, require_key
 from app.domain.errors import Malformed, Violation
 from app.domain.resolution import EffectiveValue, State, Step
@@ -22,7 +22,7 @@ from app.settings.cache.cache import Cache, Moment
 from app.settings.cache.entry import DefinedKey, View
 from app.settings.effective import queries
 from app.settings.effective.queries import Explained, Selection
-from app.settings.http import MIN_POSITION, reach_position, registry_of
+from app.settings.http import MIN_POSITION, TIMING, reach_position, registry_of, timing_of
 from app.settings.values.views import Key
 
 _TAG = "Effective values"
@@ -89,7 +89,7 @@ class EffectiveSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel
         query=ResolveQuery,
         answer=EffectiveSetting,
         errors=(404, 412),
-        headers=(MIN_POSITION,),
+        headers=(MIN_POSITION, TIMING),
         conditional=True,
     ),
 )
@@ -103,10 +103,10 @@ async def resolve_setting(request: ApiRequest, key: str, params: ResolveQuery) -
     if params.explain:  # what it shows depends on what the caller may read: it is made for each
         explained = queries.explained_value(defined, moment, caller=caller, registry=registry)
         body, tag = _tagged_setting(explained, salt=salt)
-        return _answer(request, moment, body, tag)
+        return _answer(request, moment, body, tag, caller=caller)
 
     view = setting_view(defined, moment, salt=salt, hot=registry.hot)
-    return _answer(request, moment, view.body, view.tag)
+    return _answer(request, moment, view.body, view.tag, caller=caller)
 
 
 @api(
@@ -119,7 +119,7 @@ async def resolve_setting(request: ApiRequest, key: str, params: ResolveQuery) -
         query=EffectiveQuery,
         answer=EffectiveSettings,
         errors=(404, 412),
-        headers=(MIN_POSITION,),
+        headers=(MIN_POSITION, TIMING),
         conditional=True,
     ),
 )
@@ -135,7 +135,7 @@ async def effective_settings(request: ApiRequest, params: EffectiveQuery) -> Res
         queries.note_shown(defined, moment, caller=caller)
     salt = principal_salt(request.user)
     view = settings_view(selection, moment, clearance=clearance, explain=params.explain, salt=salt, hot=registry.hot)
-    return _answer(request, moment, view.body, view.tag)
+    return _answer(request, moment, view.body, view.tag, caller=caller)
 
 
 HANDLERS = [resolve_setting, effective_settings]
@@ -192,8 +192,9 @@ def _bad_keys(detail: str) -> Malformed:
     return Malformed(detail, errors=[Violation(pointer="/query/keys", code="keys", detail=detail)])
 
 
-def _answer(request: ApiRequest, moment: Moment, body: bytes, tag: str) -> Response[bytes]:
-    return tagged(request, body, tag=tag, position=moment.position, stale_seconds=moment.stale_seconds)
+def _answer(request: ApiRequest, moment: Moment, body: bytes, tag: str, *, caller: Caller) -> Response[bytes]:
+    timing = timing_of(request, moment, caller=caller, registry=registry_of(request))
+    return tagged(request, body, tag=tag, position=moment.position, stale_seconds=moment.stale_seconds, timing=timing)
 
 
 def _tagged_setting(found: Explained, *, salt: str) -> tuple[bytes, str]:

@@ -21,7 +21,7 @@ from app.kit.query import pointing_into_query
 from app.settings.cache.cache import Cache, Moment
 from app.settings.cache.entry import View
 from app.settings.directory.http import PageQuery
-from app.settings.http import MIN_POSITION, reach_position, registry_of
+from app.settings.http import MIN_POSITION, TIMING, reach_position, registry_of, timing_of
 from app.settings.values import commands, queries
 from app.settings.values.changes import Change, Done
 from app.settings.values.commands import Batch, fingerprint_of
@@ -72,7 +72,7 @@ class ListQuery(PageQuery, frozen=True, kw_only=True, rename="camel"):
         query=PlaceQuery,
         answer=Setting,
         errors=(404, 412),
-        headers=(MIN_POSITION,),
+        headers=(MIN_POSITION, TIMING),
         conditional=True,
     ),
 )
@@ -80,10 +80,17 @@ async def get_setting(request: ApiRequest, params: PlaceQuery) -> Response[bytes
     """What is set at exactly this scope; for what holds there, ask resolve."""
     scope = _scope_in_query(request, params)
     await reach_position(request)
-    registry = registry_of(request)
-    moment, value = await queries.value_at(scope, params.key, caller=caller_of(request), registry=registry)
+    registry, caller = registry_of(request), caller_of(request)
+    moment, value = await queries.value_at(scope, params.key, caller=caller, registry=registry)
     view = value_view(value, moment, hot=registry.hot)
-    return tagged(request, view.body, tag=view.tag, position=moment.position, stale_seconds=moment.stale_seconds)
+    return tagged(
+        request,
+        view.body,
+        tag=view.tag,
+        position=moment.position,
+        stale_seconds=moment.stale_seconds,
+        timing=timing_of(request, moment, caller=caller, registry=registry),
+    )
 
 
 @api(

@@ -1,0 +1,1 @@
+"""What is stored, as the decision point asks for it (app/access/authzen)."""
