@@ -50,9 +50,8 @@ def predicate_of(tree: Tree, *, name: str) -> Predicate:
 
     The source holds nothing but our own operators, checked attribute names and `repr`s of plain constants.
     """
-    expression = _expression(tree)
-    source = f"def decide(p, r, c):\n    return {expression}\n"
-    written = [source, _of_each("everywhere", expression, wanted=True), _of_each("nowhere", expression, wanted=False)]
+    source = f"def decide(p, r, c):\n    return {_expression(tree, _condition)}\n"
+    written = [source, _of_each("everywhere", tree, wanted=True), _of_each("nowhere", tree, wanted=False)]
     namespace: dict[str, Anything] = {"__builtins__": {"any": any, "frozenset": frozenset}}
     exec(compile("".join(written), f"<policy: {name}>", "exec"), namespace)  # noqa: S102 - we wrote every word of it
     return Predicate(
@@ -63,11 +62,25 @@ def predicate_of(tree: Tree, *, name: str) -> Predicate:
     )
 
 
-def _of_each(name: str, expression: str, *, wanted: bool) -> str:
-    """The source of a function that says whether an expression is this for each of some resources."""
-    if not re.search(r"\br\.", expression):  # then it is the same for all of them
-        return f"def {name}(p, rs, c):\n    return ({expression}) is {wanted}\n"
-    lines = ["for r in rs:", f"    if ({expression}) is not {wanted}:", "        return False", "return True"]
+def _of_each(name: str, tree: Tree, *, wanted: bool) -> str:
+    """
+    The source of a function that says whether a tree is this for each of some resources.
+
+    What does not look at the resource is worked out once. It may so be worked out where the tree would not have come
+    to it, and raise; whoever asks takes that for a no.
+    """
+    same: dict[str, str] = {}
+
+    def said(condition: Condition) -> str:
+        text = _condition(condition)
+        return text if re.search(r"\br\.", text) else same.setdefault(text, f"same{len(same)}")
+
+    expression = _expression(tree, said)
+    lines = [f"{local} = {text}" for text, local in same.items()]
+    if re.search(r"\br\.", expression):
+        lines += ["for r in rs:", f"    if ({expression}) is not {wanted}:", "        return False", "return True"]
+    else:
+        lines.append(f"return ({expression}) is {wanted}")
     return f"def {name}(p, rs, c):\n" + "".join(f"    {line}\n" for line in lines)
 
 
@@ -77,13 +90,13 @@ def alone(condition: Condition) -> Decide:
     return predicate_of(All((condition,)), name=shown(condition)).decide
 
 
-def _expression(tree: Tree) -> str:
+def _expression(tree: Tree, said: Callable[[Condition], str]) -> str:
     if isinstance(tree, All):
-        parts = [_condition(condition) for condition in tree.conditions]
+        parts = [said(condition) for condition in tree.conditions]
         if tree.rest is not None:
-            parts.append(f"({_expression(tree.rest)})")
+            parts.append(f"({_expression(tree.rest, said)})")
         return " and ".join(parts) or "True"
-    return " or ".join(f"({_expression(branch)})" for branch in tree.branches) or "False"
+    return " or ".join(f"({_expression(branch, said)})" for branch in tree.branches) or "False"
 
 
 def _condition(condition: Condition) -> str:

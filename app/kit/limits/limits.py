@@ -117,7 +117,8 @@ class Limits:
 
     def few_failures(self, client: str) -> bool:
         """Whether credentials of this address are looked at."""
-        return not self._failures or self._failures.look(sender_of(client)) >= 0
+        failures = self._failures
+        return failures is None or not failures.full_at or failures.look(sender_of(client)) >= 0
 
     def note_failure(self, client: str) -> None:
         """A credential that came from this address was refused."""

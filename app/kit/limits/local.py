@@ -23,18 +23,20 @@ class LocalBuckets:
         self.rate = rate
         self._ticks = ticks
         self._max_buckets = max_buckets
-        self._full_at: OrderedDict[Hashable, int] = OrderedDict()
-        self._after_one, self._window = rate.full_after_one, rate.window  # looking these up takes a hot read 0.1 µs
+        self.full_at: OrderedDict[Hashable, int] = OrderedDict()
+        self._interval, self._window = rate.interval, rate.window
 
     def __len__(self) -> int:
-        return len(self._full_at)
+        return len(self.full_at)
 
     def take(self, who: Hashable) -> int:
         """Take one token, if there is one."""
         now = self._ticks()
-        buckets = self._full_at
-        after = self._after_one(buckets.get(who, 0), now)
-        spare = now + self._window - after
+        buckets = self.full_at
+        # As rate.full_after_one says it; a call would take a hot read 0.1 µs.
+        full_at, most = buckets.get(who, 0), now + self._window
+        after = (full_at if now < full_at <= most else now) + self._interval
+        spare = most - after
         if spare >= 0:
             buckets[who] = after
         buckets.move_to_end(who)  # who is refused is remembered as well
@@ -44,20 +46,20 @@ class LocalBuckets:
 
     def look(self, who: Hashable) -> int:
         """What taking one would give."""
-        full_at = self._full_at.get(who)
+        full_at = self.full_at.get(who)
         if full_at is None:
             return self._window - self.rate.interval
         now = self._ticks()
-        return now + self._window - self._after_one(full_at, now)
+        return now + self._window - self.rate.full_after_one(full_at, now)
 
     def follow(self, who: Hashable, spare: int) -> None:
         """Take over what another bucket of this rate gave when a token was taken from it, or was not to be had."""
         after = self._ticks() + self._window - spare
-        self._full_at[who] = after if spare >= 0 else after - self.rate.interval
-        self._full_at.move_to_end(who)
-        if len(self._full_at) > self._max_buckets:
-            self._full_at.popitem(last=False)
+        self.full_at[who] = after if spare >= 0 else after - self.rate.interval
+        self.full_at.move_to_end(who)
+        if len(self.full_at) > self._max_buckets:
+            self.full_at.popitem(last=False)
 
     def clear(self) -> None:
         """Forget everybody."""
-        self._full_at.clear()
+        self.full_at.clear()
