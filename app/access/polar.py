@@ -22,7 +22,7 @@ from app.access.compiler.attributes import check_attributes
 from app.access.compiler.conditions import CIRCUMSTANCES, PRINCIPAL, RESOURCE, CannotCompile, Conjunction
 from app.access.compiler.factor import factor
 from app.access.compiler.partial import Oracle
-from app.access.compiler.predicate import predicate_of
+from app.access.compiler.predicate import decide_all_of, predicate_of
 from app.access.compiler.self_test import cases, constants_of, differences
 from app.access.compiler.sql import check_sql
 from app.access.policy import Compiled, Policy, PolicyError, ResourceType, Rule
@@ -156,7 +156,11 @@ def _both(vm: Interpreter, action: str, about: ResourceType, *, files: Files, ty
         reason = f"{action} on {about.name}: {placed(str(error), files)}"
         place = _place_of_fault(action, about, files=files, types=types)
         raise PolicyError(f"The policy cannot be compiled: {place}{reason}") from error
-    return Rule(allow=allow, forbid=forbid if forbid.alternatives else None)
+    forbidding = forbid if forbid.alternatives else None
+    decide_all = decide_all_of(
+        allow.tree, None if forbidding is None else forbidding.tree, name=f"{action} {about.name}"
+    )
+    return Rule(allow=allow, forbid=forbidding, decide_all=decide_all)
 
 
 def _place_of_fault(action: str, about: ResourceType, *, files: Files, types: Sequence[ResourceType]) -> str:
@@ -189,8 +193,6 @@ def _rule(vm: Interpreter, rule: str, action: str, about: ResourceType) -> Compi
         alternatives=alternatives,
         tree=tree,
         decide=predicate.decide,
-        everywhere=predicate.everywhere,
-        nowhere=predicate.nowhere,
         source=predicate.source,
     )
 

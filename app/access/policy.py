@@ -32,8 +32,6 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     alternatives: frozenset[Conjunction]  # the ways in which it holds
     tree: Tree  # the same, factored
     decide: Decide  # the same as a function
-    everywhere: DecideAll  # whether it holds for each of some resources
-    nowhere: DecideAll  # whether it holds for none of them
     source: str  # of the function
 
 
@@ -42,6 +40,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
     allow: Compiled
     forbid: Compiled | None  # None when nothing is ever forbidden
+    decide_all: DecideAll  # both, of several resources
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,10 +68,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises when asked about what it does not know.
         """
-        rule = self.rules[action, type(resources[0])]
-        if rule.forbid is not None and rule.forbid.nowhere(principal, resources, circumstances) is not True:
-            return False
-        return rule.allow.everywhere(principal, resources, circumstances) is True
+        return self.rules[action, type(resources[0])].decide_all(principal, resources, circumstances) is True
 
     def condition(
         self,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import count
 from typing import TypeAlias
 from uuid import UUID
 
-import uuid_utils
 import uuid_utils.compat
 
 Clock: TypeAlias = Callable[[], datetime]
@@ -42,6 +43,26 @@ def new_id() -> UUID:
     return uuid_utils.compat.uuid7()
 
 
+class _RequestIds:
+    """Ids of requests: what no other process has, and a number."""
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin anew, as a process that was made from another one has to."""
+        self._prefix = os.urandom(8).hex().encode()
+        self._numbers = count()
+
+    def next(self) -> bytes:
+        """Another one."""
+        return b"%b%016x" % (self._prefix, next(self._numbers))
+
+
+_request_ids = _RequestIds()
+os.register_at_fork(after_in_child=_request_ids.begin)
+
+
 def new_request_id() -> bytes:
-    """The same as 32 hexadecimal digits, at a quarter of the cost."""
-    return uuid_utils.uuid7().hex.encode()
+    """32 hexadecimal digits, different from all others. A UUID would take a hot read ten times as long."""
+    return _request_ids.next()

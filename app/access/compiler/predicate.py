@@ -29,18 +29,13 @@ from app.domain.access import Circumstances, Principal, Resource
 Decide: TypeAlias = Callable[[Principal, Resource, Circumstances], bool]
 DecideAll: TypeAlias = Callable[[Principal, Sequence[Resource], Circumstances], bool]
 
+_OF_RESOURCE = re.compile(r"\br\.")
+
 
 class Predicate(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    A compiled decision: whether a principal may, and the Python it is made of, for whoever wants to read it.
-
-    `everywhere` and `nowhere` say whether it holds for all of several resources, and for none of them: the same
-    expression, without a call for each.
-    """
+    """A compiled decision: whether a principal may, and the Python it is made of, for whoever wants to read it."""
 
     decide: Decide
-    everywhere: DecideAll
-    nowhere: DecideAll
     source: str
 
 
@@ -51,37 +46,40 @@ def predicate_of(tree: Tree, *, name: str) -> Predicate:
     The source holds nothing but our own operators, checked attribute names and `repr`s of plain constants.
     """
     source = f"def decide(p, r, c):\n    return {_expression(tree, _condition)}\n"
-    written = [source, _of_each("everywhere", tree, wanted=True), _of_each("nowhere", tree, wanted=False)]
-    namespace: dict[str, Anything] = {"__builtins__": {"any": any, "frozenset": frozenset}}
-    exec(compile("".join(written), f"<policy: {name}>", "exec"), namespace)  # noqa: S102 - we wrote every word of it
-    return Predicate(
-        decide=cast(Decide, namespace["decide"]),
-        everywhere=cast(DecideAll, namespace["everywhere"]),
-        nowhere=cast(DecideAll, namespace["nowhere"]),
-        source=source,
-    )
+    return Predicate(decide=cast(Decide, _function("decide", source, name=name)), source=source)
 
 
-def _of_each(name: str, tree: Tree, *, wanted: bool) -> str:
+def decide_all_of(allow: Tree, forbid: Tree | None, *, name: str) -> DecideAll:
     """
-    The source of a function that says whether a tree is this for each of some resources.
+    The function that says whether each of some resources, one at least, is allowed and not forbidden.
 
-    What does not look at the resource is worked out once. It may so be worked out where the tree would not have come
-    to it, and raise; whoever asks takes that for a no.
+    The same expressions, without a call for each. What does not look at the resource is worked out once. It may so be
+    worked out where the tree would not have come to it, and raise; whoever asks takes that for a no.
     """
     same: dict[str, str] = {}
 
     def said(condition: Condition) -> str:
         text = _condition(condition)
-        return text if re.search(r"\br\.", text) else same.setdefault(text, f"same{len(same)}")
+        return text if _OF_RESOURCE.search(text) else same.setdefault(text, f"same{len(same)}")
 
-    expression = _expression(tree, said)
-    lines = [f"{local} = {text}" for text, local in same.items()]
-    if re.search(r"\br\.", expression):
-        lines += ["for r in rs:", f"    if ({expression}) is not {wanted}:", "        return False", "return True"]
-    else:
-        lines.append(f"return ({expression}) is {wanted}")
-    return f"def {name}(p, rs, c):\n" + "".join(f"    {line}\n" for line in lines)
+    once: list[str] = []
+    each: list[str] = []
+    for tree, wanted in ((forbid, False), (allow, True)):
+        if tree is not None:
+            expression = _expression(tree, said)
+            where = each if _OF_RESOURCE.search(expression) else once
+            where += [f"if ({expression}) is not {wanted}:", "    return False"]
+    lines = [*(f"{local} = {text}" for text, local in same.items()), *once]
+    if each:
+        lines += ["for r in rs:", *(f"    {line}" for line in each)]
+    source = "def decide_all(p, rs, c):\n" + "".join(f"    {line}\n" for line in [*lines, "return True"])
+    return cast(DecideAll, _function("decide_all", source, name=name))
+
+
+def _function(called: str, source: str, *, name: str) -> Anything:
+    namespace: dict[str, Anything] = {"__builtins__": {"any": any, "frozenset": frozenset}}
+    exec(compile(source, f"<policy: {name}>", "exec"), namespace)  # noqa: S102 - we wrote every word of it
+    return namespace[called]
 
 
 @functools.lru_cache(maxsize=4_096)
