@@ -1,8 +1,14 @@
-"""The wrapper. Every step is a look-up or a comparison, and nothing is awaited before the answer is sent."""
+"""
+The wrapper. For what is held, every step is a look-up or a comparison, and nothing is awaited before the answer.
+
+What is not held is fetched by way of the cache and answered here as well: this is how a worker answers that keeps
+nothing in its process. Whatever turns out unusual then is handed on, and fetched once more over there.
+"""
 
 from __future__ import annotations
 
 import functools
+import time
 from typing import TypeAlias
 
 import structlog
@@ -12,9 +18,10 @@ from app.access.caller import circumstances_in
 from app.access.gate import Gate
 from app.domain.access import Principal
 from app.domain.definition import Sensitivity
+from app.domain.errors import SetpointError
 from app.domain.precondition import matches_none
 from app.fast_lane.prepared import Prepared, Ready, sensitivities_in
-from app.fast_lane.question import BITS, EFFECTIVE, RESOLVE, VALUE, Judged, question_of
+from app.fast_lane.question import BITS, EFFECTIVE, RESOLVE, VALUE, Judged, Question, question_of
 from app.kit import asgi
 from app.kit.clock import Clock, seconds_by
 from app.kit.edge import HSTS, MAX_HEADER_BYTES, accepts_json, request_id_of
@@ -27,10 +34,13 @@ from app.settings.cache.cache import Cache
 from app.settings.registry import Registry
 
 MAX_TARGET_BYTES = 2_048  # of path and query; what asks for more takes long anyway, and its name would fill the cache
+QUESTIONS = 2_000  # remembered, of what is not prepared; 6 MB at most
 MAX_POSITION_DIGITS = 18  # as app/kit/http.py takes them
 
 Target: TypeAlias = tuple[str, bytes, str | None, bool]  # path, query, the caller's tenant, whether all tenants are
 Messages: TypeAlias = tuple[asgi.Message, asgi.Message]
+
+FULL, NOT_MODIFIED = 200, 304
 
 _READS = ("GET", "HEAD")
 _PATHS = (EFFECTIVE, VALUE)
@@ -61,6 +71,14 @@ class HandOn(Exception):
         self.reason = reason
 
 
+class NotHeld(Exception):
+    """What a usual question asks for has to be fetched first."""
+
+    def __init__(self, question: Question) -> None:
+        super().__init__()
+        self.question = question
+
+
 class FastLane:
     """
     The application with the fast lane in front. Before `open` and after `close` it hands everything on.
@@ -89,15 +107,17 @@ class FastLane:
         self._seconds = seconds_by(clock)
         self._hot: Cache | None = None
         self._max_keys = 0
+        self._questions: dict[Target, Question] = {}
         self._minute = 0
         self._circumstances = circumstances_in(0)
         self.handed_on: dict[str, int] = {}
 
     def open(self, registry: Registry) -> None:
-        """Answer from this registry; not from one that keeps nothing in this process."""
-        self._hot = registry.hot if registry.hot.local.limit > 0 else None
+        """Answer from this registry."""
+        self._hot = registry.hot
         self._max_keys = registry.config.max_bulk_keys
         self.handed_on = {}
+        self._questions.clear()
 
     def close(self) -> None:
         """Hand everything on."""
@@ -109,7 +129,10 @@ class FastLane:
             path = scope["path"]
             if path.startswith(RESOLVE) or path in _PATHS:
                 try:
-                    start, body = self._answer(scope, path, self._hot)
+                    try:
+                        start, body = self._answer(scope, path, self._hot)
+                    except NotHeld as missing:
+                        start, body = await self._answer_by_fetching(scope, missing.question, self._hot)
                 except HandOn as unusual:
                     self._note(unusual.reason)
                 except Exception as error:  # noqa: BLE001 - out here nobody could tell the caller; in there they can
@@ -126,7 +149,7 @@ class FastLane:
         self.handed_on[reason] = self.handed_on.get(reason, 0) + 1
 
     def _answer(self, scope: asgi.Scope, path: str, hot: Cache) -> Messages:
-        """The messages of the answer. Raises HandOn, before anything was counted or noted."""
+        """The messages of the answer, if it is held. Raises HandOn or NotHeld, before anything is counted or noted."""
         headers = _usual_headers(scope)
         client, secure = self._origin(scope, headers)
         now = self._seconds()
@@ -142,10 +165,46 @@ class FastLane:
             ready = _make_ready(target, prepared, cleared, hot)
         if ready.position != trail.head:
             ready.at(trail.head)
+        start, body = self._messages(scope["method"], headers, principal, ready, secure=secure)
+        if start["status"] == FULL:
+            hot.counters.lane_full += 1
+        else:
+            hot.counters.lane_not_modified += 1
+        return start, body
+
+    async def _answer_by_fetching(self, scope: asgi.Scope, question: Question, hot: Cache) -> Messages:
+        """The messages of the answer, once what it needs has been fetched. Raises HandOn."""
+        headers = _usual_headers(scope)
+        client, secure = self._origin(scope, headers)
+        now = self._seconds()
+        principal = self._principal(headers, client, now)
+        if not self._limits.may_read(principal):  # or it would be fetched for nothing, again and again
+            raise HandOn("limit")
+        structlog.contextvars.clear_contextvars()  # of the request before: what is logged now is not of it
+        began = time.perf_counter()
+        try:
+            moment = await hot.fetch(question.chain)
+        except SetpointError:
+            raise HandOn("unavailable") from None
+        if moment is None or moment.stale_seconds is not None:
+            raise HandOn("stale")
+        judged = question.judged(moment)
+        if judged is None:
+            raise HandOn("nothing")
+        cleared = self._cleared(principal, judged, int(now // 60))
+        ready = Ready(question.view(moment, sensitivities_in(cleared), hot))
+        ready.at(moment.position)
+        messages = self._messages(scope["method"], headers, principal, ready, secure=secure)
+        hot.counters.fetched(moment.tier, time.perf_counter() - began)
+        return messages
+
+    def _messages(
+        self, method: str, headers: dict[bytes, bytes], principal: Principal, ready: Ready, *, secure: bool
+    ) -> Messages:
+        """The messages of an answer. It counts against the caller's limit: nothing but the answer may follow."""
         told = self._limits.try_read(principal)
         if told is None:
             raise HandOn("limit")
-
         given = headers.get(b"x-request-id")
         request_id = request_id_of(() if given is None else (given,))
         known = headers.get(b"if-none-match")
@@ -156,11 +215,9 @@ class FastLane:
         if told:
             own.extend(told)
         if not modified:
-            hot.counters.lane_not_modified += 1
-            return {"type": "http.response.start", "status": 304, "headers": own}, _NO_BODY
-        hot.counters.lane_full += 1
-        body = ready.body if scope["method"] == "GET" else _NO_BODY
-        return {"type": "http.response.start", "status": 200, "headers": own}, body
+            return {"type": "http.response.start", "status": NOT_MODIFIED, "headers": own}, _NO_BODY
+        body = ready.body if method == "GET" else _NO_BODY
+        return {"type": "http.response.start", "status": FULL, "headers": own}, body
 
     # ---- who asks ----
 
@@ -218,24 +275,31 @@ class FastLane:
     def _prepare(
         self, target: Target, before: Prepared | None, principal: Principal, trail: Trail, hot: Cache
     ) -> Prepared:
-        """Prepare an answer of what is held. Raises HandOn when something has to be fetched, or is not usual."""
-        path, query, _, _ = target
-        if len(path) + len(query) > MAX_TARGET_BYTES:
-            raise HandOn("question")
-        question = before.question if before is not None else None
-        if question is None:
-            question = question_of(path, query, principal, max_keys=self._max_keys)
-        if question is None:
-            raise HandOn("question")
+        """Prepare an answer of what is held. Raises NotHeld when something has to be fetched."""
+        question = self._question(target, principal) if before is None else before.question
         moment = hot.peek(question.chain)
         if moment is None:
-            raise HandOn("not-held")
+            raise NotHeld(question)
         judged = question.judged(moment)
         if judged is None:
             raise HandOn("nothing")
         prepared = Prepared(question, judged, trail=trail)
         _keep(target, prepared, hot)
         return prepared
+
+    def _question(self, target: Target, principal: Principal) -> Question:
+        path, query, _, _ = target
+        if len(path) + len(query) > MAX_TARGET_BYTES:
+            raise HandOn("question")
+        question = self._questions.get(target)
+        if question is None:
+            question = question_of(path, query, principal, max_keys=self._max_keys)
+            if question is None:
+                raise HandOn("question")
+            if len(self._questions) >= QUESTIONS:
+                self._questions.clear()
+            self._questions[target] = question
+        return question
 
 
 def _usual_headers(scope: asgi.Scope) -> dict[bytes, bytes]:
@@ -276,7 +340,7 @@ def _make_ready(target: Target, prepared: Prepared, cleared: int, hot: Cache) ->
     """The view for who is cleared for so much."""
     moment = hot.peek(prepared.question.chain)
     if moment is None:
-        raise HandOn("not-held")
+        raise NotHeld(prepared.question)
     view = prepared.question.view(moment, sensitivities_in(cleared), hot)
     ready = prepared.views[cleared] = Ready(view)
     _keep(target, prepared, hot)

@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 import httpx
+import msgspec
 import pytest
 
 from app.domain.access import Principal
@@ -23,6 +24,7 @@ from app.fast_lane.lane import FastLane
 from app.fast_lane.prepared import Prepared, Ready
 from tests.fast_lane.lanes import Answer, Asked, Header, both, same
 from tests.fast_lane.requests import Requests
+from tests.fixtures import running
 from tests.world import PRINCIPALS, Api, match
 
 pytestmark = pytest.mark.anyio
@@ -190,8 +192,21 @@ async def test_both_lanes_give_the_same_answers(api: Api) -> None:
     assert counters.lane > REQUESTS * 0.25
     assert counters.lane_not_modified > REQUESTS * 0.05
     assert reasons.get("error", 0) == 0
-    for reason in ("headers", "credential", "question", "not-held", "refused", "secret", "nothing", "position"):
+    for reason in ("headers", "credential", "question", "refused", "secret", "nothing", "position"):
         assert reasons[reason] > 0
+
+
+async def test_they_do_where_everything_has_to_be_fetched_first(api: Api) -> None:
+    """A worker that keeps nothing in its process answers by way of Redis."""
+    async with running(msgspec.structs.replace(api.config, l1_bytes=0), clock=api.clock) as one:
+        found = await differences(one, requests=1_000, seed=SEED + 1)
+
+        assert found == []
+        handed = cast(FastLane, one.app).handed_on
+        print(f"of 1000: {one.registry.hot.counters.answered_l2} reads by way of Redis; handed on: {handed}")
+        assert sum(handed.values()) < 700
+        assert handed.get("error", 0) == 0
+        assert one.registry.hot.counters.answered_l2 > 200
 
 
 def _never_moved(self: Ready, position: Position, at: Callable[..., None] = Ready.at) -> None:

@@ -12,6 +12,7 @@ from app.fast_lane.lane import FastLane
 from app.fast_lane.prepared import Prepared
 from tests.fast_lane.lanes import Asked, answer_of
 from tests.fixtures import running
+from tests.guarantees.workers import until
 from tests.world import PRINCIPALS, Api, make, problem
 
 pytestmark = pytest.mark.anyio
@@ -47,6 +48,7 @@ async def test_the_second_read_is_answered_by_the_lane_and_the_first_after_a_cha
 
     first = await api.alice.get(path, params=DE)
     assert answered(api) == before
+    assert lane_of(api).handed_on.get("not-held") is None
     second = await api.alice.get(path, params=DE)
 
     assert answered(api) == before + 1
@@ -144,14 +146,26 @@ async def test_what_goes_wrong_in_the_lane_is_counted_and_the_application_answer
     assert lane_of(api).handed_on["error"] == 1
 
 
-@pytest.mark.parametrize("off", [{"fast_lane": "off"}, {"l1_bytes": 0}])
-async def test_it_can_be_turned_off(api: Api, off: dict[str, Any]) -> None:
+async def test_it_can_be_turned_off(api: Api) -> None:
     expected = await warm(api)
-    async with running(msgspec.structs.replace(api.config, **off), clock=api.clock) as one:
+    async with running(msgspec.structs.replace(api.config, fast_lane="off"), clock=api.clock) as one:
         responses = [await one.alice.get(RESOLVE, params=DE) for _ in range(3)]
 
         assert {response.content for response in responses} == {expected.content}
         assert answered(one) == 0
+
+
+async def test_a_worker_that_keeps_nothing_answers_by_the_lane_from_redis(api: Api) -> None:
+    expected = await warm(api)
+    async with running(msgspec.structs.replace(api.config, l1_bytes=0), clock=api.clock) as one:
+        counters = one.registry.hot.counters
+        assert (await one.alice.get("/api/auth/verify")).status_code == 200
+        response = await until(lambda: one.alice.get(RESOLVE, params=DE), lambda _: counters.answered_l2 > 0)
+
+        assert response.content == expected.content
+        assert lane_of(one).handed_on == {}
+        assert counters.reads == counters.answered_l2 + counters.answered_postgresql
+        assert counters.lane == 0
 
 
 async def test_it_answers_only_while_the_application_runs(api: Api) -> None:

@@ -83,6 +83,10 @@ class Limits:
             return _NOTHING
         return None if spare < 0 else fields_of(self._reads.rate, spare)
 
+    def may_read(self, principal: Principal) -> bool:
+        """Whether a read would be let pass now."""
+        return self._reads is None or self._reads.look((principal.tenant, principal.id)) >= 0
+
     async def write(self, principal: Principal) -> Fields:
         """Let a principal write once, and give the header fields that go with the answer. Raises RateLimited."""
         if self._writes is None:

@@ -148,6 +148,14 @@ class Cache:
             return None
         return self._local_moment(chain, got)
 
+    async def fetch(self, chain: Chain) -> Moment | None:
+        """
+        What `moment` gives, with what is asked of the tiers counted, and not the read. The chain is within reach.
+
+        None when it has to be read in one piece. Raises DatabaseUnavailable.
+        """
+        return await self._from_tiers(chain)
+
     def _local_moment(self, chain: Chain, got: dict[str, Entry]) -> Moment | None:
         """The moment of the head, of entries that hold there; None when the definitions do not."""
         definitions = self._definitions_that_hold()

@@ -42,7 +42,7 @@ class Counters(msgspec.Struct):
     answered_l2: int = 0
     answered_postgresql: int = 0
 
-    lane_full: int = 0  # reads that the fast lane answered with 200; they are in none of the other numbers
+    lane_full: int = 0  # reads that the fast lane answered of what was ready, with 200; they count nowhere else
     lane_not_modified: int = 0  # and with 304
 
     view_hits: int = 0
@@ -69,8 +69,14 @@ class Counters(msgspec.Struct):
 
     @property
     def lane(self) -> int:
-        """Reads that the fast lane answered, all of them with a view of the local tier."""
+        """Reads that the fast lane answered of what was ready."""
         return self.lane_full + self.lane_not_modified
+
+    def fetched(self, tier: Tier, seconds: float) -> None:
+        """One read was answered by the fast lane of what it had fetched."""
+        self.reads += 1
+        self.seconds += seconds
+        self.answered(tier)
 
     def answered(self, tier: Tier) -> None:
         """One read was answered."""
