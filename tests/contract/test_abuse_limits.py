@@ -36,11 +36,13 @@ With = Callable[..., AbstractAsyncContextManager[Api]]
 
 @pytest.fixture
 def limited(api: Api) -> With:
-    """Another application, with a configuration that differs in these fields."""
+    """Another application, with a configuration that differs in these fields; it counts alone, by the test's clock."""
 
     @asynccontextmanager
     async def start(**fields: Any) -> AsyncIterator[Api]:
-        async with running(msgspec.structs.replace(api.config, **fields), clock=api.clock) as other:
+        async with running(
+            msgspec.structs.replace(api.config, **{"redis_url": None, **fields}), clock=api.clock
+        ) as other:
             yield other
 
     return start

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -27,6 +27,7 @@ from tests.fixtures import Databases
 ROOT = Path(__file__).resolve().parents[2]
 READS = 100_000
 SECONDS = 45
+ATTEMPTS = 3
 LIMIT = (
     400.0  # seconds; a run goes on for at most four times its length until it has its reads, and starting takes some
 )
@@ -67,19 +68,30 @@ def living_in(folder: str) -> list[str]:
 
 
 def test_under_faults_no_promise_is_broken() -> None:
-    report = ran("--seconds", str(SECONDS), "--reads", str(READS))
+    """A second run where the first shows little: on a machine that is busy elsewhere, faults may last all of it."""
+    for attempt in range(ATTEMPTS):
+        report = ran("--seconds", str(SECONDS), "--reads", str(READS))
+        assert report.verdict.violations == {}
+        assert report.reads >= READS
+        if not (missing := untested(report)):
+            return
+        print(f"attempt {attempt + 1} shows little: {missing}")
+    pytest.fail(f"no run was a test of everything: {missing}")
 
-    verdict = report.verdict
-    assert verdict.violations == {}
-    assert report.reads >= READS
-    # And it was a test: everything went wrong, everybody was asked, and what was promised for then happened.
-    assert len(report.faults) == 10
-    assert report.writes > 100
-    assert verdict.statuses[OK] > READS / 20
-    assert verdict.statuses[NOT_MODIFIED] > READS / 4
-    assert verdict.labelled > 0
-    assert min(report.answered.values()) > 100
-    assert report.away_seconds < report.seconds * 0.8, "else most of what was answered was excused"
+
+def untested(report: Report) -> list[str]:
+    """What a run without violations did not put to the test."""
+    statuses = report.verdict.statuses
+    wanted = {
+        "every kind of fault": len(report.faults) == 10,
+        "writes": report.writes > 100,
+        "full answers": statuses[OK] > READS / 20,
+        "conditional answers": statuses[NOT_MODIFIED] > READS / 4,
+        "stale answers": report.verdict.labelled > 0,
+        "every tier": min(report.answered.values()) > 100,
+        "time in which nothing was excused": report.away_seconds < report.seconds * 0.8,
+    }
+    return [what for what, is_there in wanted.items() if not is_there]
 
 
 WRONG = [
@@ -101,16 +113,17 @@ def database(databases: Databases, template: str, worker_name: str) -> Iterator[
 def test_a_run_finds_a_cache_that_is_wrong(
     database: tuple[str, str], variant: str, fault: str, kinds: set[Kind]
 ) -> None:
-    report = wrong(variant, fault, "--database", *database)
-
-    assert kinds & set(report.verdict.violations)
+    assert found(kinds, lambda: wrong(variant, fault, "--database", *database))
 
 
 def test_a_run_finds_that_nobody_looks_without_a_ring() -> None:
     """A ring that is lost with PostgreSQL, which for this is one of its own: no labels, and too old."""
-    report = wrong("doorbell_only", "postgresql-immediate")
+    assert found({Kind.STALE}, lambda: wrong("doorbell_only", "postgresql-immediate"))
 
-    assert Kind.STALE in report.verdict.violations
+
+def found(kinds: set[Kind], run: Callable[[], Report]) -> bool:
+    """Whether one of a few runs finds one of these: chance decides what meets, and a busy machine what is excused."""
+    return any(kinds & set(run().verdict.violations) for _ in range(ATTEMPTS))
 
 
 def wrong(variant: str, fault: str, *more: str) -> Report:

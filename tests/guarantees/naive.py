@@ -105,3 +105,4 @@ def set_on_fill(monkeypatch: pytest.MonkeyPatch) -> None:
 def monotonic(monkeypatch: pytest.MonkeyPatch) -> None:
     """Age by a clock that stands still while the process does."""
     monkeypatch.setattr(Tailer, "age", property(lambda _: 0.0))
+    monkeypatch.setattr(Tailer, "fresh", property(lambda it: it._proven_at > it._needed_from))

@@ -97,7 +97,11 @@ def deny_territory(monkeypatch: pytest.MonkeyPatch) -> None:
             return False
         return decides(self, principal, action, resource, circumstances)
 
+    def stricter_of_all(self: Gate, principal: Any, action: Any, resources: Any, circumstances: Any) -> bool:
+        return all(stricter(self, principal, action, resource, circumstances) for resource in resources)
+
     monkeypatch.setattr(Gate, "decides", stricter)
+    monkeypatch.setattr(Gate, "decides_all", stricter_of_all)
 
 
 async def test_a_policy_that_changes_decides_the_next_request(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

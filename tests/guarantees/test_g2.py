@@ -216,9 +216,8 @@ async def stopped(worker: Api, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         yield awake
 
 
-async def first_answer_after_a_stop(api: Api, monkeypatch: pytest.MonkeyPatch) -> tuple[Writer, httpx.Response]:
+async def first_answer_after_a_stop(writer: Writer, api: Api, monkeypatch: pytest.MonkeyPatch) -> httpx.Response:
     async with another(api) as other:
-        writer = Writer(api)
         await writer.write()
         await until(lambda: held(other), writer.sees)
         async with stopped(other, monkeypatch) as awake:
@@ -226,11 +225,13 @@ async def first_answer_after_a_stop(api: Api, monkeypatch: pytest.MonkeyPatch) -
             reading = asyncio.create_task(other.alice.get("/api/settings/resolve/any.thing", params=DE_CONTEXT))
             await asyncio.wait([reading], timeout=0.05)
             awake.set()
-            return writer, await asyncio.wait_for(reading, PATIENCE)
+            return await asyncio.wait_for(reading, PATIENCE)
 
 
 async def test_a_process_that_was_stopped_answers_nothing_of_before(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    writer, answer = await first_answer_after_a_stop(api, monkeypatch)
+    writer = Writer(api)
+
+    answer = await first_answer_after_a_stop(writer, api, monkeypatch)
 
     assert writer.sees(answer)
     assert "Setpoint-Stale" not in answer.headers
@@ -238,10 +239,12 @@ async def test_a_process_that_was_stopped_answers_nothing_of_before(api: Api, mo
 
 async def test_the_check_finds_a_clock_that_stops_with_the_process(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     naive.monotonic(monkeypatch)
+    writer = Writer(api)
 
-    writer, answer = await first_answer_after_a_stop(api, monkeypatch)
-
-    assert not writer.sees(answer)
+    for _ in range(10):  # a machine that is busy may be so slow that the worker looks before it is asked
+        if not writer.sees(await first_answer_after_a_stop(writer, api, monkeypatch)):
+            return
+    pytest.fail("nothing was answered from before")
 
 
 # ---- a read that names a position ----

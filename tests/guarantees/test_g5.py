@@ -96,6 +96,7 @@ async def halves(api: Api, *, batches: int) -> int:
         while not done.is_set():
             response = await api.alice.get("/api/settings/effective", params=DE_CONTEXT | {"keys": ",".join(keys)})
             seen.append(tuple(response.json()["values"].values()))
+            await asyncio.sleep(0)  # an answer from memory lets nobody else have a turn
 
     async with asyncio.TaskGroup() as group:
         group.create_task(write())

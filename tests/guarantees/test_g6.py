@@ -25,6 +25,7 @@ async def test_every_operation_that_changes_something_is_among_the_mutations(ope
         for methods in paths.values()
         for method, operation in methods.items()
         if method in ("post", "put", "patch", "delete")
+        and not operation["operationId"].startswith(("evaluate", "authzen"))  # questions change nothing
     }
 
     assert changing == {mutation.operation for mutation in MUTATIONS.values()}

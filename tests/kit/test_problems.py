@@ -57,6 +57,7 @@ CODES = {
     "unsupported-media-type": 415,
     "idempotency-key-reused": 422,
     "refused": 422,
+    "search-too-wide": 422,
     "precondition-required": 428,
     "rate-limited": 429,
     "internal-error": 500,
