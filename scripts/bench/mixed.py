@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import accumulate
 from typing import Any
 
@@ -166,6 +166,7 @@ class _Traffic:
         connection = await Connection.open(self._load.host, self._load.port)
         while time.perf_counter() < until:
             write = self._writes[self._written % len(self._writes)]
+            write = replace(write, body=json.dumps({"value": f"changed {self._written}"}))  # or no tag would change
             status, _, _ = await connection.ask(raw_request(write, self._load.host, self._load.port))
             self._errors += status not in GOOD
             self._written += 1

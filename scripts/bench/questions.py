@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -80,19 +81,30 @@ def effective_requests(scopes: int, token: str, *, seed: int) -> list[Request]:
     ]
 
 
-def put_requests(port: int, scopes: int, token: str, *, seed: int) -> list[Request]:
-    """Replacements of one value each, of as many different scopes as there are contexts."""
-    chosen = random.Random(seed)
+def accounts_in(requests: Sequence[Request]) -> list[str]:
+    """The accounts that these questions are about, each once, in their order."""
+    named = (re.search(r"accountId=([\w-]+)", one.path) for one in requests)
+    return list(dict.fromkeys(match[1] for match in named if match is not None))
+
+
+def put_requests(port: int, accounts: Sequence[str], token: str) -> list[Request]:
+    """Replacements of one value each, of these accounts."""
     found = []
-    for number in chosen.sample(range(scopes), min(scopes, CONTEXTS)):
-        query = f"scope=ACCOUNT&scopeId={account_name(number)}&key={key_name(1)}"
-        _, _, body = ask(port, Request("GET", f"/api/settings?{query}", auth(token)))
+    for account, read in zip(accounts, value_requests(accounts, token), strict=True):
+        _, _, body = ask(port, read)
         # Any state will do here: a tag of its own would make each request a question of its own.
         headers = auth(token) | {"Content-Type": "application/json", "If-Match": "*"}
-        found.append(
-            Request("PUT", f"/api/settings/{json.loads(body)['id']}", headers, json.dumps({"value": f"again {number}"}))
-        )
+        value = json.dumps({"value": f"again {account}"})
+        found.append(Request("PUT", f"/api/settings/{json.loads(body)['id']}", headers, value))
     return found
+
+
+def value_requests(accounts: Sequence[str], token: str) -> list[Request]:
+    """The reads of the values that `put_requests` replaces, in the same order."""
+    return [
+        Request("GET", f"/api/settings?scope=ACCOUNT&scopeId={account}&key={key_name(1)}", auth(token))
+        for account in accounts
+    ]
 
 
 def conditional(port: int, requests: Sequence[Request]) -> list[Request]:
@@ -113,16 +125,6 @@ def cold_requests(scopes: int, token: str, *, seed: int) -> list[Request]:
     return [
         Request("GET", f"/api/settings/effective?territory=DE&accountId={account_name(number)}", auth(token))
         for number in range(scopes // 2, scopes)
-    ]
-
-
-def value_requests(requests: Sequence[Request], scopes: int, token: str, *, seed: int) -> list[Request]:
-    """The reads of the values that `put_requests` replaces, in the same order."""
-    chosen = random.Random(seed)
-    numbers = chosen.sample(range(scopes), len(requests))
-    return [
-        Request("GET", f"/api/settings?scope=ACCOUNT&scopeId={account_name(one)}&key={key_name(1)}", auth(token))
-        for one in numbers
     ]
 
 

@@ -1,9 +1,10 @@
 """
 The figures of the settings API on this machine, as docs/performance.md explains them.
 
-Starts two nodes on one data folder with embedded servers in a temporary folder, the second without its local tier, and
-beside them a bare ASGI application on the same server. What is compared is asked in turns of a second, so that what
-others do on the machine falls on both. Everything that is started is ended, also after Ctrl-C.
+Starts three nodes on one data folder with embedded servers in a temporary folder: one that makes the synthetic values
+and is written to, one that is measured, and one without its local tier. Beside them, a bare ASGI application on the
+same server. What is compared is asked in turns of a second, so that what others do on the machine falls on both.
+Everything that is started is ended, also after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -96,12 +97,14 @@ def measure(options: argparse.Namespace) -> Measured:
     """Start everything, measure every case in turn, end everything."""
     with ExitStack() as stack:
         data = stack.enter_context(folder())
-        port, second_port, bare_port = free_port(), free_port(), free_port()
+        port, other_port, without_port, bare_port = free_port(), free_port(), free_port(), free_port()
         say(f"starting a node with {options.scopes * KEYS:,} synthetic values over {options.scopes:,} scopes")
-        environment = node_environment(data, port, scopes=options.scopes, workers=options.workers)
+        first = node_environment(data, other_port, scopes=options.scopes)
+        stack.enter_context(process("node", first, data.parent / "first.log"))
+        environment = node_environment(data, port, workers=options.workers)
         node = stack.enter_context(process("node", environment, data.parent / "node.log"))
-        without = node_environment(data, second_port) | {"SETPOINT_L1_BYTES": "0"}
-        second = stack.enter_context(process("node", without, data.parent / "second.log"))
+        environment = node_environment(data, without_port) | {"SETPOINT_L1_BYTES": "0"}
+        without = stack.enter_context(process("node", environment, data.parent / "without.log"))
         token = questions.admin_token(data)
         resolve = questions.resolve_requests(options.scopes, token, seed=options.seed)
         effective = questions.effective_requests(options.scopes, token, seed=options.seed)
@@ -109,8 +112,9 @@ def measure(options: argparse.Namespace) -> Measured:
         questions.expect(port, [*resolve, *effective], 200)
         not_modified = questions.conditional(port, effective)
         questions.expect(port, not_modified, 304)
-        put = questions.put_requests(port, options.scopes, token, seed=options.seed)
-        reads = questions.value_requests(put, options.scopes, token, seed=options.seed)
+        accounts = questions.accounts_in(effective)
+        put = questions.put_requests(port, accounts, token)
+        reads = questions.value_requests(accounts, token)
         answers = _constants(port, {"/304": not_modified, "/resolve": resolve, "/effective": effective})
         _redis_value(data, node.redis_url, answers)
         (data.parent / "answers").write_text(json.dumps(answers), "utf-8")
@@ -121,7 +125,7 @@ def measure(options: argparse.Namespace) -> Measured:
             Case("GET effective, 304", node, port, not_modified, "/304"),
             Case("GET resolve/{key}", node, port, resolve, "/resolve"),
             Case("GET effective", node, port, effective, "/effective"),
-            Case("GET resolve/{key}, by way of Redis", second, second_port, resolve, "/redis"),
+            Case("GET resolve/{key}, by way of Redis", without, without_port, resolve, "/redis"),
             Case("PUT value", node, port, put),
         ]
         figures = [one for case in cases for one in _compared(case, bare, bare_port, options)]
@@ -130,10 +134,7 @@ def measure(options: argparse.Namespace) -> Measured:
         traffic = mixed(load, put, rate=options.rate, seed=options.seed)
         say("measuring when writes are to be seen on the other node")
         count = min(VISIBLE_WRITES, len(put))
-        other_port = free_port()
-        third = node_environment(data, other_port)
-        stack.enter_context(process("node", third, data.parent / "third.log"))
-        seen = visible(HOST, port, other_port, put[:count], reads[:count])
+        seen = visible(HOST, other_port, port, put[:count], reads[:count])
         status, _, body = ask(port, Request("GET", "/api/settings/stats/cache", questions.auth(token)))
     return Measured([*figures, cold], traffic, seen, json.loads(body) if status == 200 else None)  # noqa: PLR2004
 
