@@ -159,7 +159,9 @@ def main() -> int:
     """Start servers of our own, measure, end them."""
     configure_logs(level="warning", form="json")
     with folder() as data:
-        config, _ = read_config(node_environment(data, free_port(), scopes=0) | {"SETPOINT_LOG_LEVEL": "warning"})
+        config, _ = read_config(
+            node_environment(data, free_port(), scopes=0) | {"SETPOINT_READS_PER_SECOND": "1000000"}
+        )
         with backends(config, announce=say) as resolved:
             prepare(resolved, demo=True, announce=say)
             asyncio.run(seed(resolved, scopes=10))
