@@ -20,6 +20,7 @@ from app.config import PREFIX, Config, ConfigError
 from app.domain.errors import Malformed
 from app.domain.scope import ScopeId, TenantId
 from app.kit.json import parse_strictly
+from app.kit.yaml import parse_yaml_strictly
 
 MAX_ISSUERS = 100
 MAX_FILE_BYTES = 1_048_576  # one line for each tenant of a large issuer fits many times over
@@ -86,19 +87,7 @@ def _document(path: Path) -> Any:
         raise ValueError(f"it is longer than {MAX_FILE_BYTES} bytes")
     if path.suffix == ".json":
         return parse_strictly(text)
-    return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 (a SafeLoader that refuses repeated members)
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML's own loader keeps the last of two equal members."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """The mapping of a node. Raises ValueError for a member that stands in it twice."""
-        seen = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = next((key for place, key in enumerate(seen) if key in seen[:place]), None)
-        if twice is not None:
-            raise ValueError(f"the member {twice!r} stands twice in line {node.start_mark.line + 1} and after")
-        return super().construct_mapping(node, deep)
+    return parse_yaml_strictly(text)
 
 
 def _check_source(source: str, place: str) -> None:

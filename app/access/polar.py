@@ -152,15 +152,34 @@ def _both(vm: Interpreter, action: str, about: ResourceType, *, files: Files, ty
     try:
         forbid = _rule(vm, "forbid", action, about)
         allow = _rule(vm, "allow", action, about)
+        return _together(allow, forbid if forbid.alternatives else None, action, about)
     except (CannotCompile, OsoError) as error:
         reason = f"{action} on {about.name}: {placed(str(error), files)}"
         place = _place_of_fault(action, about, files=files, types=types)
         raise PolicyError(f"The policy cannot be compiled: {place}{reason}") from error
-    forbidding = forbid if forbid.alternatives else None
-    decide_all = decide_all_of(
-        allow.tree, None if forbidding is None else forbidding.tree, name=f"{action} {about.name}"
-    )
-    return Rule(allow=allow, forbid=forbidding, decide_all=decide_all)
+
+
+def _together(allow: Compiled, forbid: Compiled | None, action: str, about: ResourceType) -> Rule:
+    """Both rules, and the function that asks both of several resources, held against the two of one."""
+    name = f"{action} {about.name}"
+    decide_all = decide_all_of(allow.tree, None if forbid is None else forbid.tree, name=name)
+
+    def one_by_one(principal: Principal, first: Any, second: Any, circumstances: Circumstances) -> bool:
+        return all(
+            allow.decide(principal, one, circumstances)
+            and (forbid is None or not forbid.decide(principal, one, circumstances))
+            for one in (first, second)
+        )
+
+    def at_once(principal: Principal, first: Any, second: Any, circumstances: Circumstances) -> bool:
+        return decide_all(principal, (first, second), circumstances)
+
+    known = constants_of([*allow.alternatives, *(() if forbid is None else forbid.alternatives)])
+    asked = cases((Principal, about.class_, about.class_, Circumstances), known, count=SELF_TEST_CASES)
+    wrong = differences(asked, compiled=at_once, vm=one_by_one)
+    if wrong:
+        raise CannotCompile(f"{name}: several resources at once are decided otherwise, as {wrong[0]!r}")
+    return Rule(allow=allow, forbid=forbid, decide_all=decide_all)
 
 
 def _place_of_fault(action: str, about: ResourceType, *, files: Files, types: Sequence[ResourceType]) -> str:

@@ -40,6 +40,7 @@ from app.domain.access import (
     TenantResource,
 )
 from app.domain.scope import Level
+from app.kit.yaml import parse_yaml_strictly
 
 # Our own types as questions name them. No file may declare these.
 OUR_NAMES: dict[str, type] = {
@@ -194,18 +195,6 @@ def _members(body: Any, place: str) -> dict[str, Any]:
 
 def _document(file: str, source: str) -> Any:
     try:
-        return yaml.load(source, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader that refuses repeated members
+        return parse_yaml_strictly(source)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise PolicyError(f"{file}: it is not YAML: {' '.join(str(error).split())[:200]}.") from error
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML's own loader keeps the last of two equal members."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """The mapping of a node. Raises ValueError for a member that stands in it twice."""
-        seen = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for place, name in enumerate(seen):
-            if name in seen[:place]:
-                raise ValueError(f"the member {name!r} stands twice in line {node.start_mark.line + 1} and after")
-        return super().construct_mapping(node, deep)

@@ -342,6 +342,7 @@ def _make_ready(target: Target, prepared: Prepared, cleared: int, hot: Cache) ->
     if moment is None:
         raise NotHeld(prepared.question)
     view = prepared.question.view(moment, sensitivities_in(cleared), hot)
+    hot.counters.lane_looked_up += 1
     ready = prepared.views[cleared] = Ready(view)
     _keep(target, prepared, hot)
     return ready

@@ -158,7 +158,9 @@ def _stats(cache: Cache) -> CacheStats:
         # Reads by the fast lane take microseconds and are not timed.
         avg_response_time_ms=round(1000 * counters.seconds / max(1, reads), 4),
         tiers=Tiers(
-            views=ViewsTier(hits=counters.view_hits + counters.lane, misses=counters.view_misses),
+            views=ViewsTier(
+                hits=counters.view_hits + counters.lane - counters.lane_looked_up, misses=counters.view_misses
+            ),
             l1=_local(cache),
             l2=_redis(cache, counters),
             postgresql=DatabaseTier(fills=counters.fills, at_once=counters.at_once),

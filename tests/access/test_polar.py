@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from app.access import polar
 from app.access.polar import load_policy
 from app.access.policy import PolicyError
 from app.config import Config
@@ -156,3 +157,15 @@ def test_other_characters_than_ascii_are_for_comments(tmp_path: Path) -> None:
 
     with pytest.raises(PolicyError, match=r"^a\.polar:2: only comments"):
         load_policy(tmp_path)
+
+
+@pytest.mark.parametrize("wrong", [True, False])
+def test_what_decides_of_several_at_once_is_held_against_what_decides_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: bool
+) -> None:
+    """The hottest reads ask it, so a policy with which it would decide otherwise is refused like any other."""
+    monkeypatch.setattr(polar, "decide_all_of", lambda *_, **__: lambda *_: wrong)
+
+    assert "several resources at once are decided otherwise" in refusal(
+        folder(tmp_path, a=READERS + '\nallow(p: Principal, _a, _r) if "root" in p.roles;')
+    )

@@ -44,6 +44,7 @@ class Counters(msgspec.Struct):
 
     lane_full: int = 0  # reads that the fast lane answered of what was ready, with 200; they count nowhere else
     lane_not_modified: int = 0  # and with 304
+    lane_looked_up: int = 0  # of these, those for which a view was looked up, and counted as hit or miss
 
     view_hits: int = 0
     view_misses: int = 0
