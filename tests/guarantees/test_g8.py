@@ -20,10 +20,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.access import caller
+from app.access.audit import http as audit_http
+from app.access.authzen import point
 from app.access.compiler.sql import SqlCondition
 from app.access.gate import Gate
 from app.domain.access import EVERYWHERE, Principal
 from app.domain.errors import Forbidden, NotFound
+from app.fast_lane import question
 from app.kit.database import Connection
 from app.kit.http import ApiRequest
 from app.kit.problems import problem_of
@@ -415,13 +418,15 @@ async def test_nobody_unknown_gets_past_the_door(api: Api, openapi: dict[str, An
 
 
 def take_row_level_security_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(caller, "reach_of", lambda principal: EVERYWHERE)
+    """From everywhere that it is told of: requests, the audit, and the fast lane, which compares it itself."""
+    for module in (caller, audit_http, question):
+        monkeypatch.setattr(module, "reach_of", lambda principal: EVERYWHERE)
 
 
 def take_the_gate_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Gate, "allows", lambda *_: True)
     monkeypatch.setattr(Gate, "decides", lambda *_: True)
-    monkeypatch.setattr(Gate, "condition", lambda *_, **__: SqlCondition(text="TRUE"))
+    monkeypatch.setattr(Gate, "decides_all", lambda *_: True)
     monkeypatch.setattr(Gate, "require", lambda *_: None)
     monkeypatch.setattr(Gate, "require_visible", lambda *_: None)
     monkeypatch.setattr(Gate, "condition", lambda *_, **__: SqlCondition(text="TRUE"))
@@ -429,6 +434,8 @@ def take_the_gate_away(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def take_the_edge_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ApiRequest, "tenant_of", lambda it, named: it.user.tenant if named is None else named)
+    monkeypatch.setattr(question, "may_name", lambda principal, named: True)
+    monkeypatch.setattr(point, "_is_foreign", lambda resource, caller: False)
 
 
 def naming_a_tenant(openapi: dict[str, Any]) -> list[str]:
@@ -466,6 +473,7 @@ async def test_the_gate_alone_keeps_tenants_apart(
     api: Api, db: Connection, monkeypatch: pytest.MonkeyPatch, who: str
 ) -> None:
     take_row_level_security_away(monkeypatch)
+    take_the_edge_away(monkeypatch)
     operations = [one for one in CALLS if one not in ABOUT_DEFINITIONS]
 
     assert await tell_apart(api, db, STRANGERS[who], operations) == []
@@ -479,6 +487,7 @@ async def test_row_level_security_alone_keeps_tenants_apart(
     target = await settle_target(api, there=True)
     before = await everything(db)
     take_the_gate_away(monkeypatch)
+    take_the_edge_away(monkeypatch)
 
     for operation, calls in CALLS.items():
         for call, status, shown, body in await answers(api.of(STRANGERS[who]), calls(target)):
@@ -546,6 +555,48 @@ async def test_without_all_locks_the_canary_is_out(api: Api, monkeypatch: pytest
 
     assert {"getSetting", "getSettingById", "getSettingHistory", "listSettings", "resolveSetting"} <= found
     assert {"getScope", "listScopes", "listTenants"} <= found
+
+
+# ---- The same on the fast lane, which has the three locks under names of its own ----
+
+WARM = [
+    Call("GET", "/api/settings/resolve/ui.theme", {**OF_ACME, "territory": "DE"}),
+    Call("GET", "/api/settings/effective", {**OF_ACME, "territory": "DE", "keys": "ui.theme"}),
+    Call("GET", "/api/settings", {**OF_ACME, "scope": "TERRITORY", "scopeId": "DE", "key": "ui.theme"}),
+]
+TAKE_AWAY = {"gate": take_the_gate_away, "reach": take_row_level_security_away, "edge": take_the_edge_away}
+
+
+async def lane_answers(api: Api, monkeypatch: pytest.MonkeyPatch, *, without: set[str]) -> tuple[int, list[bytes]]:
+    """How often the lane answers a foreign admin of what it holds for acme, with these locks away, and the bodies."""
+    await make(api.root, "ui.theme", "dark", "TERRITORY", "DE")
+    for client, calls in ((api.root, WARM), (api.globex, [Call("GET", "/api/auth/verify")])):
+        for _ in range(2):
+            await answers(client, calls)
+    for lock in sorted(without):
+        TAKE_AWAY[lock](monkeypatch)
+    counters = api.registry.hot.counters
+    before = counters.lane
+    bodies = [body for _, _, _, body in await answers(api.globex, WARM)]
+    return counters.lane - before, bodies
+
+
+@pytest.mark.parametrize("alone", TAKE_AWAY)
+async def test_each_lock_of_the_fast_lane_holds_alone(api: Api, monkeypatch: pytest.MonkeyPatch, alone: str) -> None:
+    answered, bodies = await lane_answers(api, monkeypatch, without=set(TAKE_AWAY) - {alone})
+
+    assert answered == 0
+    assert not [body for body in bodies if b'"dark"' in body]
+
+
+async def test_without_all_of_its_locks_the_fast_lane_answers_foreigners(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the three above would prove nothing."""
+    answered, bodies = await lane_answers(api, monkeypatch, without=set(TAKE_AWAY))
+
+    assert answered == len(WARM)
+    assert all(b'"dark"' in body for body in bodies)
 
 
 @pytest.mark.parametrize("lie", ["tells", "acts"])
