@@ -25,6 +25,7 @@ from app.access.gate import Gate
 from app.access.http import authenticated
 from app.access.keys import Issuer, open_issuers
 from app.access.polar import load_policy
+from app.access.policy_files import fingerprint
 from app.access.policy_keeper import PolicyKeeper
 from app.access.revocation import http as revocation_http
 from app.access.revocation.follower import Follower
@@ -108,6 +109,7 @@ def create_app(config: Config, *, clock: Clock = utc_now, ticks: Ticks = ticks) 
     """
     if config.database_url is None:
         raise ValueError("the application needs SETPOINT_DATABASE_URL; `setpoint serve` starts one without")
+    loaded_from = fingerprint(config.policies_paths)
     gate = Gate(load_policy(*config.policies_paths))
     issuers: dict[str, Issuer] = {}
     authenticator = Authenticator(issuers, clock=clock, cache_entries=config.token_cache_entries)
@@ -123,7 +125,7 @@ def create_app(config: Config, *, clock: Clock = utc_now, ticks: Ticks = ticks) 
                 await require_least_power(connection)
             redis = await _redis(stack, config)
             cache = await _cache(stack, database, redis, config)
-            keeper = PolicyKeeper(gate, config.policies_paths, clock=clock)
+            keeper = PolicyKeeper(gate, config.policies_paths, loaded_from=loaded_from, clock=clock)
             await stack.enter_async_context(keeper.keeping())
             app.state.registry = Registry(database=database, gate=gate, clock=clock, config=config, cache=cache)
             app.state.policy_keeper = keeper

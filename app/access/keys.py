@@ -26,6 +26,7 @@ from app.access.claims import ClaimNames
 from app.access.issuers import IssuerEntry, issuer_entries
 from app.config import Config
 from app.kit.logs import get_logger
+from app.kit.tasks import end
 
 FETCH_SECONDS = 5.0  # how long one fetch of a key set may take, from connecting to its last byte
 RETRY_SECONDS = 10.0  # how soon a failed fetch is tried again
@@ -159,9 +160,7 @@ async def open_issuers(config: Config) -> AsyncIterator[dict[str, Issuer]]:
     try:
         yield issuers
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
 
 
 def _issuer(entry: IssuerEntry, config: Config) -> Issuer:

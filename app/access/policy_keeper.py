@@ -22,6 +22,7 @@ from app.access.policy import PolicyError
 from app.access.policy_files import fingerprint
 from app.kit.clock import Clock
 from app.kit.logs import get_logger
+from app.kit.tasks import running
 
 LOOK_SECONDS = 1.0  # how often the files are looked at: a dozen KiB, read in well under a millisecond
 
@@ -29,13 +30,18 @@ _log = get_logger()
 
 
 class PolicyKeeper:
-    """The policy of a gate and how it came to be. `asked` may be set to have the files looked at now."""
+    """
+    The policy of a gate and how it came to be. `asked` may be set to have the files looked at now.
 
-    def __init__(self, gate: Gate, folders: Sequence[Path], *, clock: Clock) -> None:
+    `loaded_from` is the fingerprint of the files from before the gate's policy was loaded: taken later, it would miss
+    what changed meanwhile, for ever.
+    """
+
+    def __init__(self, gate: Gate, folders: Sequence[Path], *, loaded_from: str, clock: Clock) -> None:
         self._gate = gate
         self._folders = tuple(folders)
         self._clock = clock
-        self._tried = fingerprint(self._folders)  # what the last attempt to load was made of
+        self._tried = loaded_from  # what the last attempt to load was made of
         self._seen = self._tried
         self.asked = asyncio.Event()
         self.loaded_at: datetime = clock()
@@ -72,23 +78,22 @@ class PolicyKeeper:
     @asynccontextmanager
     async def keeping(self) -> AsyncIterator[None]:
         """Keep the policy up with its files while the block runs."""
-        task = asyncio.create_task(self._keep(), name="policy-keeper")
         loop = asyncio.get_running_loop()
         # Only the main thread can be told of signals; an application inside of a test may run in another.
         with suppress(ValueError, RuntimeError, NotImplementedError):
             loop.add_signal_handler(signal.SIGHUP, self.asked.set)
         try:
-            yield
+            async with running(self._keep()):
+                yield
         finally:
             with suppress(ValueError, RuntimeError, NotImplementedError):
                 loop.remove_signal_handler(signal.SIGHUP)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
     async def _keep(self) -> None:
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.asked.wait(), LOOK_SECONDS)
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self.asked.wait()
             at_once = self.asked.is_set()
             self.asked.clear()
             try:

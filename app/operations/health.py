@@ -59,7 +59,8 @@ class Health:
 
     async def _ask(self, name: str) -> None:
         try:
-            await asyncio.wait_for(_called(self._probes[name]), PROBE_SECONDS)
+            async with asyncio.timeout(PROBE_SECONDS):
+                await self._probes[name]()
         except Degraded as degraded:
             self._note(name, "degraded", str(degraded))
         except Exception as error:  # noqa: BLE001 - whatever a part says but yes is a no, and is shown
@@ -85,7 +86,3 @@ def telling_trouble(trouble: Callable[[], str | None]) -> Probe:
             raise Degraded(found)
 
     return probe
-
-
-async def _called(probe: Probe) -> object:
-    return await probe()

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from app.access.gate import Gate
 from app.access.polar import load_policy
+from app.access.policy_files import fingerprint
 from app.access.policy_keeper import PolicyKeeper
 from app.domain.access import Action
 from tests.builders import caller, principal, setting_resource
@@ -30,8 +31,9 @@ class Kept:
     def __init__(self, folder: Path) -> None:
         self.file = folder / "a.polar"
         self.file.write_text(READERS)
+        loaded_from = fingerprint([folder])
         self.gate = Gate(load_policy(folder))
-        self.keeper = PolicyKeeper(self.gate, [folder], clock=SteppableClock())
+        self.keeper = PolicyKeeper(self.gate, [folder], loaded_from=loaded_from, clock=SteppableClock())
 
     def lets_in(self, role: str) -> bool:
         return self.gate.allows(caller(principal(roles=(role,))), Action.READ, setting_resource())
@@ -53,6 +55,19 @@ async def test_a_changed_file_takes_over(kept: Kept) -> None:
 
     assert (kept.lets_in("auditor"), kept.lets_in("reader")) == (True, False)
     assert (kept.keeper.loads, kept.keeper.failures, kept.keeper.last_error) == (1, 0, None)
+
+
+async def test_what_changed_while_the_node_was_starting_is_not_missed(tmp_path: Path) -> None:
+    (tmp_path / "a.polar").write_text(READERS)
+    loaded_from = fingerprint([tmp_path])
+    gate = Gate(load_policy(tmp_path))
+    (tmp_path / "a.polar").write_text(AUDITORS)
+    keeper = PolicyKeeper(gate, [tmp_path], loaded_from=loaded_from, clock=SteppableClock())
+
+    await keeper.look()
+    await keeper.look()
+
+    assert gate.allows(caller(principal(roles=("auditor",))), Action.READ, setting_resource())
 
 
 async def test_a_file_counts_when_it_has_come_to_rest(kept: Kept) -> None:

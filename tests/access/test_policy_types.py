@@ -11,6 +11,7 @@ import pytest
 from app.access.gate import Gate
 from app.access.polar import load_policy
 from app.access.policy import Policy, PolicyError
+from app.access.policy_files import fingerprint
 from app.access.policy_keeper import PolicyKeeper
 from app.access.policy_types import DeclaredType
 from app.domain.access import SettingResource
@@ -109,7 +110,7 @@ def test_it_counts_for_the_version_and_is_named_among_the_files(tmp_path: Path) 
 @pytest.mark.anyio
 async def test_a_changed_declaration_takes_over_while_serving(tmp_path: Path) -> None:
     gate = Gate(load(tmp_path))
-    keeper = PolicyKeeper(gate, [tmp_path], clock=SteppableClock())
+    keeper = PolicyKeeper(gate, [tmp_path], loaded_from=fingerprint([tmp_path]), clock=SteppableClock())
     owner = principal(id="owen")
     old = made(gate.policy, owner="owen")
     assert gate.decides(owner, "read", old, NOW)
@@ -127,7 +128,7 @@ async def test_a_changed_declaration_takes_over_while_serving(tmp_path: Path) ->
 @pytest.mark.anyio
 async def test_a_declaration_that_cannot_be_used_leaves_the_old_one(tmp_path: Path) -> None:
     gate = Gate(load(tmp_path))
-    keeper = PolicyKeeper(gate, [tmp_path], clock=SteppableClock())
+    keeper = PolicyKeeper(gate, [tmp_path], loaded_from=fingerprint([tmp_path]), clock=SteppableClock())
 
     (tmp_path / "documents.types.yaml").write_text(DOCUMENTS.replace("pages: integer", "pages: float"))
     await keeper.look()

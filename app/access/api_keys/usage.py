@@ -11,6 +11,7 @@ from app.access.api_keys.store import WRITE_SECONDS
 from app.domain.access import EVERYWHERE
 from app.kit.database import Database
 from app.kit.logs import get_logger
+from app.kit.tasks import running
 
 LAST_WRITE_SECONDS = 2.0  # how long the end of a worker waits for it
 
@@ -48,13 +49,12 @@ class KeyUsage:
 @asynccontextmanager
 async def writing_usage(usage: KeyUsage) -> AsyncIterator[KeyUsage]:
     """Uses are written down while the block runs, and once more when it ends."""
-    task = asyncio.create_task(usage.run())
     try:
-        yield usage
+        async with running(usage.run()):
+            yield usage
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
         try:
-            await asyncio.wait_for(usage.write(), LAST_WRITE_SECONDS)
+            async with asyncio.timeout(LAST_WRITE_SECONDS):
+                await usage.write()
         except TimeoutError:
             _log.error("api-key-usage-not-written", keys=len(usage.latest), error="TimeoutError")

@@ -28,6 +28,7 @@ from app.domain.position import Position
 from app.kit.clock import Clock
 from app.kit.database import Database
 from app.kit.logs import get_logger
+from app.kit.tasks import running
 from app.log.position import current_position
 
 _log = get_logger()
@@ -136,9 +137,5 @@ class Follower:
 async def following(follower: Follower) -> AsyncIterator[Follower]:
     """Everything known at once, and followed while the block runs. Raises what the database raises."""
     await follower.catch_up()
-    task = asyncio.create_task(follower.run())
-    try:
+    async with running(follower.run()):
         yield follower
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
